@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The market: a deterministic state machine that decides who runs where and what it costs.
+ *
+ *     market_apply(state, time, batch of commands) -> events
+ *
+ * It is pure: time and randomness come in as data; no I/O, clock, threads, floats, globals or
+ * callbacks out. Names (SKUs, places, labels, projects) are integers that the engine interned; text
+ * is rendered outside. Money is µ$, rates are µ$ per unit-hour, amounts are thousandths of a unit
+ * (a unit is a GPU where the node has any, a CPU core where it has none), time is ms.
+ *
+ * The commands handed over together are one batch and cause one clearing (docs/market.md). The
+ * order inside a batch is the market's: capacity loss, releases, capacity gain, cancels, reprices,
+ * arrivals by rank; the order of the array decides nothing. */
+
+#include "base/buf.h"
+#include "base/number.h"
+#include "base/pack.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct market;
+
+/* Ids are the caller's integers, never 0, never reused. A bid has the id of its workload. */
+typedef uint64_t market_id;
+
+/* ---- bounds (MARKET.md section 1); beyond them a command is refused by name ------------------- */
+#define MARKET_RATE_MAX ((int64_t)2147483647) /* µ$ per unit-hour */
+#define MARKET_UNITS_MAX ((int64_t)2097151)   /* units of one bid */
+#define MARKET_SPEED_MAX 65535                /* thousandths, at least 1 */
+#define MARKET_WINDOW_MAX_MS ((time_ms)366 * 24 * HOUR_MS)
+#define MARKET_ALTERNATIVES_MAX 16
+#define MARKET_ROLES_MAX 16
+#define MARKET_LABELS_MAX 16
+#define MARKET_NODE_GPUS_MAX 64
+
+/* ---- capacity ---------------------------------------------------------------------------------- */
+
+/* From loose to tight. LEVEL_RACKS means at most `racks` racks of one fabric. */
+enum market_level { LEVEL_ANY, LEVEL_ZONE, LEVEL_FABRIC, LEVEL_RACKS, LEVEL_RACK, LEVEL_NODE };
+
+/* Where a node stands: ids unique in their own kind over the whole tree (a rack id names one rack). */
+struct market_place {
+    market_id provider, region, zone, fabric, rack;
+};
+
+/* What a node offers or a replica takes. */
+struct market_amounts {
+    int64_t gpu_milli;  /* thousandths of a GPU */
+    int64_t core_milli; /* thousandths of a core */
+    int64_t memory_mib;
+    int64_t disk_mib;
+};
+
+struct market_node {
+    market_id id;
+    market_id sku;         /* the make; nodes of one SKU are alike up to their labels */
+    market_id accelerator; /* GPU model, 0 where there is none */
+    struct market_place place;
+    struct market_amounts amounts;
+    market_id labels[MARKET_LABELS_MAX]; /* sorted, 0-terminated where fewer */
+    udollar ask;           /* rate under which the provider does not let it run */
+    market_id seller;      /* account that is paid; its affiliates may not push its pools */
+    market_id only_tenant; /* an unconfined node takes one project's work alone; 0 = all */
+};
+
+/* ---- bids --------------------------------------------------------------------------------------- */
+
+/* One hardware choice of a role: hard criteria (0 = any) and what a replica takes there. */
+struct market_choice {
+    market_id sku, accelerator, provider, region, zone;
+    market_id labels[MARKET_LABELS_MAX]; /* all of them must stand on the node */
+    struct market_amounts amounts;       /* per replica; whole GPUs, or one share below 1,000 */
+    int64_t speed_milli;                 /* 1,000 = the speed the limit is stated for */
+};
+
+struct market_role {
+    uint32_t replicas_min, replicas_max; /* equal unless elastic */
+};
+
+/* One XOR alternative: a choice for each role, the level at which all of it must hang together,
+ * and its own value. Alternatives are nested by construction: a looser level lists every tighter. */
+struct market_alternative {
+    const struct market_choice *choices; /* one a role */
+    enum market_level level;
+    uint32_t racks;      /* for LEVEL_RACKS */
+    udollar limit;       /* most per unit-hour here: min(value × speed, limit), folded once */
+    udollar transfer;    /* data transfer, µ$ per unit-hour until paid off; 0 */
+};
+
+enum market_kind { BID_PREEMPTIBLE, BID_FIRM, BID_DEADLINE };
+
+struct market_bid {
+    market_id id;
+    market_id tenant;        /* project: whose account pays, who must not refund itself */
+    uint64_t request_key;    /* for tie_key: hash of the caller's idempotency key */
+    enum market_kind kind;
+    const struct market_role *roles;
+    size_t role_count;
+    const struct market_alternative *alternatives;
+    size_t alternative_count;
+    time_ms notice;          /* between the signal and the kill */
+    udollar restart_cost;    /* per replica set, declared */
+    time_ms minimum_run;     /* 0 = the setting */
+    time_ms term;            /* firm: locked for so long; then renewed or preemptible */
+    bool renew;              /* firm: ask for another term at each end while the limit allows */
+    time_ms earliest, latest;/* window; 0 and TIME_NEVER where open */
+    time_ms run_time;        /* declared run time, 0 = not declared */
+    bool urgent;             /* may start at the asks where the guide does not admit it */
+};
+
+/* ---- commands ----------------------------------------------------------------------------------- */
+
+enum market_setting {
+    SETTING_TICK_MS,            /* 15 s */
+    SETTING_HORIZON_MS,         /* H, 1 h: what switching is spread over */
+    SETTING_MINIMUM_RUN_MS,     /* 10 min */
+    SETTING_RAMP_PERMILLE,      /* ρ, 50 = 5 % a minute */
+    SETTING_FEE_PERMILLE,       /* share of the rent */
+    SETTING_TERM_MS,            /* default term, 4 h */
+    SETTING_KILL_MS,            /* after the notice, until the nodes are counted free: 10 s */
+    SETTING_CHECKPOINT_MS,      /* T_ckpt, 1 h: most that a victim gets back */
+    SETTING_LARGE_TENANT_PERMILLE,
+    SETTING_SWEEP_CANDIDATES,
+    MARKET_SETTING_COUNT,
+};
+
+enum market_command_type {
+    MARKET_NODE_UP,       /* node: new, or again after a loss */
+    MARKET_NODE_DOWN,     /* lost: its leases end (reason RELEASE_NODE_LOST), bids wait again */
+    MARKET_NODE_DRAIN,    /* takes nothing new; what runs there is preempted with notice if `evict` */
+    MARKET_NODE_UNDRAIN,
+    MARKET_ASK_SET,       /* one node's ask; a running lease sees it when its minimum run ends */
+    MARKET_SETTING_SET,
+    MARKET_ACCOUNT_SET,   /* a tenant's budget */
+    MARKET_BID_ADD,
+    MARKET_BID_CHANGE,    /* new limit, scaled over the alternatives (speed kept) */
+    MARKET_BID_CANCEL,    /* waiting: gone; running: preempted with its notice, then gone */
+    MARKET_LEASE_STARTED, /* the last replica started: the charge begins */
+    MARKET_REPLICA_ENDED, /* one replica is gone for good: its share of the node is free again */
+    MARKET_LEASE_ENDED,   /* all of it is gone; `requeue`: the bid waits again, else it is done */
+    MARKET_TICK,
+    MARKET_RESERVATION_ADD,    /* refused as unsupported until the forward curve exists */
+    MARKET_RESERVATION_CHANGE, /* likewise */
+};
+
+struct market_command {
+    enum market_command_type type;
+    union {
+        struct market_node node; /* NODE_UP */
+        struct {
+            market_id node;
+            time_ms last_contact; /* NODE_DOWN: charged up to here */
+            bool evict;           /* NODE_DRAIN */
+            udollar ask;          /* ASK_SET */
+        } on_node;
+        struct {
+            enum market_setting name;
+            int64_t value;
+        } setting;
+        struct {
+            market_id tenant;
+            bool limited;       /* false: billed without limit */
+            udollar budget;     /* what it may have spent in all, when limited */
+        } account;
+        struct market_bid bid; /* BID_ADD; copied */
+        struct {
+            market_id bid;
+            udollar limit; /* BID_CHANGE: limit of the first alternative */
+        } change;
+        struct {
+            market_id bid;
+            uint32_t attempt;
+            uint32_t role, rank; /* REPLICA_ENDED */
+            time_ms at;          /* ENDED: charged up to here (≤ now) */
+            bool requeue;        /* LEASE_ENDED */
+        } lease;
+    };
+};
+
+/* ---- events ------------------------------------------------------------------------------------- */
+
+enum market_refusal {
+    REFUSED_NONE,
+    REFUSED_UNKNOWN,        /* no such bid, node or pool */
+    REFUSED_EXISTS,
+    REFUSED_BOUND,          /* numbers: given, least, most */
+    REFUSED_UNSUPPORTED,    /* this form of the market does not take it: the field says which */
+    REFUSED_STATE,          /* the thing is not in a state that allows it */
+};
+
+enum market_release {
+    RELEASE_ENDED,      /* by itself */
+    RELEASE_CANCELLED,
+    RELEASE_PREEMPTED,  /* by a better use */
+    RELEASE_NODE_LOST,
+    RELEASE_DRAINED,
+    RELEASE_BUDGET,     /* the project cannot pay on */
+};
+
+enum market_charge {
+    CHARGE_MENU,         /* asks + scarcity + premium − credit */
+    CHARGE_TRANSFER,
+    CHARGE_DISPLACEMENT, /* what the victim lost, paid by the entrant over its minimum run */
+    CHARGE_REFUND,       /* to a victim: amount is negative */
+    CHARGE_TERM,         /* firm: what an early end still owes */
+};
+
+/* Accounts of the double-entry ledger: kind and whose. Sum over all is 0 after every event. */
+enum market_account_kind { ACCOUNT_TENANT, ACCOUNT_POOL, ACCOUNT_CARRY, ACCOUNT_SELLER, ACCOUNT_FEE, ACCOUNT_EXTERNAL };
+struct market_account {
+    enum market_account_kind kind;
+    market_id id; /* tenant, pool or seller; 0 for fee and external */
+};
+
+enum market_event_type {
+    EVENT_ALLOCATED,    /* nodes told; nothing is paid yet */
+    EVENT_READY,        /* everything that had to leave its nodes has left: it may start */
+    EVENT_PREEMPTING,   /* signal now, killed at `deadline` */
+    EVENT_RELEASED,     /* the lease is over; why */
+    EVENT_MOVED,        /* a relocation: PREEMPTING of this attempt with another place held for it */
+    EVENT_REFUSED,      /* a command changed nothing; index into the batch */
+    EVENT_PRICE_POSTED, /* one pool's menu, at a tick */
+    EVENT_CHARGED,      /* a lease's bill line, for a span at one rate */
+    EVENT_ENTRY,        /* the ledger: amount from one account to another */
+    EVENT_TICK_WANTED,  /* a free site was refused by a lagging price: tick within a second */
+    EVENT_GAP,          /* certified, at a tick */
+};
+
+/* Where one replica goes. */
+struct market_placement {
+    uint32_t role, rank;
+    market_id node;
+    uint64_t gpus;        /* bit i: GPU i of the node, whole or the shared one */
+    struct market_amounts amounts;
+    int64_t units_milli;  /* q: the largest share of the node × its units, rounded up */
+};
+
+struct market_event {
+    enum market_event_type type;
+    market_id bid; /* 0 where none */
+    uint32_t attempt;
+    union {
+        struct {
+            uint32_t alternative;
+            size_t placement_first, placement_count; /* into market_events.placements */
+            market_id pool;
+            int64_t units_milli; /* q over all replicas */
+            udollar limit, asks, rate; /* per hour for the whole lease, at this menu */
+            bool ready;          /* false: EVENT_READY follows when victims have left */
+        } allocated;
+        struct {
+            time_ms deadline;
+            enum market_release reason;
+            market_id pool;
+            int64_t by_units_milli; /* the class that takes the place: its size … */
+            udollar by_limit;       /* … and its value per unit-hour */
+        } preempting;
+        struct {
+            enum market_release reason;
+            bool waits; /* the bid stands in the book again */
+            time_ms at;
+        } released;
+        struct {
+            size_t index; /* of the command in the batch */
+            enum market_refusal reason;
+            const char *field; /* static text: what of the command */
+            int64_t numbers[3];
+        } refused;
+        struct {
+            market_id pool;
+            udollar marginal, scarcity, guide, lowest_ask;
+            int64_t units_milli, free_milli, wanted_milli; /* wanted: standing bids at or above the post */
+            uint64_t running, waiting;
+        } posted;
+        struct {
+            enum market_charge kind;
+            market_id tenant, pool;
+            time_ms from, to;
+            int64_t units_milli;
+            udollar rate;   /* µ$ per hour for the whole lease, exact rate of the span */
+            udollar amount; /* booked: difference of the floors of the exact sum */
+        } charged;
+        struct {
+            struct market_account debit, credit; /* debit pays, credit receives */
+            udollar amount;                      /* ≥ 0 */
+            market_id pool;
+        } entry;
+        struct {
+            udollar surplus, bound; /* Φ and a certified upper bound, µ$ per hour */
+        } gap;
+    };
+};
+
+/* Owned by the caller, reused from batch to batch; filled in a fixed order. */
+struct market_events {
+    struct market_event *items;
+    size_t count, capacity;
+    struct market_placement *placements;
+    size_t placement_count, placement_capacity;
+};
+void market_events_clear(struct market_events *events);
+void market_events_fini(struct market_events *events);
+
+/* ---- the machine -------------------------------------------------------------------------------- */
+
+struct market *market_new(uint64_t seed);
+void market_free(struct market *m);
+
+/* Applies one batch at `now` (never before an earlier batch's time: the engine holds it to that).
+ * Appends to `events`. Each command either takes effect whole or yields one EVENT_REFUSED. */
+void market_apply(struct market *m, time_ms now, const struct market_command *commands,
+                  size_t count, struct market_events *events);
+
+/* When the market next wants a batch although nobody sent a command (a notice that runs out, a
+ * minimum run or term that ends): TIME_NEVER where nothing is pending. The tick is the server's. */
+time_ms market_deadline(const struct market *m);
+
+/* The whole state, deterministic: equal states give equal bytes. */
+void market_snapshot(const struct market *m, struct buf *out);
+/* NULL where the bytes are not a snapshot of this format. */
+struct market *market_restore(struct unpack *in);
+/* Running digest of every decision so far. */
+uint64_t market_digest(const struct market *m);
+/* Walks every invariant that needs no history and CHECKs it; for tests and simulation. */
+void market_check(const struct market *m);
+
+/* ---- queries: dry, no change of state ------------------------------------------------------------ */
+
+int64_t market_setting(const struct market *m, enum market_setting name);
+
+struct market_pool_view {
+    market_id pool, sku, accelerator, provider, region, zone;
+    market_id labels[MARKET_LABELS_MAX];
+    udollar marginal, scarcity, guide, lowest_ask, post; /* post = marginal + scarcity */
+    int64_t units_milli, used_milli, free_milli, wanted_milli;
+    uint64_t nodes, running, waiting;
+    bool by_core; /* the unit is a core */
+};
+size_t market_pool_count(const struct market *m);
+struct market_pool_view market_pool(const struct market *m, size_t index); /* by pool id */
+
+enum market_bid_state { BID_WAITING, BID_ASSIGNED, BID_RUNNING, BID_VACATING };
+struct market_bid_view {
+    enum market_bid_state state;
+    uint32_t attempt, alternative;
+    market_id pool;
+    int64_t units_milli;
+    udollar rate, limit, asks; /* per hour, whole lease, at the present menu */
+    udollar charged;           /* booked over all attempts, refunds taken off, up to `now` of the last batch */
+    udollar charged_now;       /* the same up to the `now` given */
+};
+/* false where there is no such bid. */
+bool market_bid_view(const struct market *m, market_id bid, time_ms now, struct market_bid_view *ret);
+
+enum market_freedom { FREEDOM_NONE, FREEDOM_PREEMPTIBLE, FREEDOM_ANY_LEVEL, FREEDOM_OTHER_SKUS, FREEDOM_LATER, MARKET_FREEDOM_COUNT };
+struct market_quote_line {
+    enum market_freedom freedom; /* NONE: as it stands */
+    bool offered;     /* false: it gives this freedom already, or it adds nothing that exists */
+    bool fits;        /* some declared alternative fits an empty pool */
+    bool starts_now;  /* a clearing of this bid alone would place it now */
+    uint32_t alternative;
+    market_id pool;
+    int64_t units_milli;
+    udollar rate;     /* per hour for the whole bid; the parts below add up to it */
+    udollar ask, scarcity, premium, credit, transfer, displacement;
+};
+struct market_quote {
+    struct market_quote_line lines[MARKET_FREEDOM_COUNT];
+};
+/* `bid` need not be in the book; refused exactly as BID_ADD would be. */
+enum market_refusal market_quote(const struct market *m, time_ms now, const struct market_bid *bid,
+                                 struct market_quote *ret, const char **ret_field);
+
+enum market_obstacle {
+    OBSTACLE_NONE,      /* it runs or is about to */
+    OBSTACLE_NO_NODE,   /* no node that is up meets its criteria, even empty */
+    OBSTACLE_PRICE,     /* others hold the place at higher value */
+    OBSTACLE_MENU,      /* the posted price is above its limit */
+    OBSTACLE_PROTECTED, /* the place is held by firm work or inside a minimum run */
+    OBSTACLE_CONTIGUITY,/* enough is free, but not together */
+    OBSTACLE_BUDGET,
+    OBSTACLE_WINDOW,    /* its window has not opened */
+};
+struct market_why {
+    enum market_obstacle obstacle;
+    market_id pool;              /* the one that the answer speaks of */
+    int64_t needed_milli, free_milli, largest_free_milli; /* what it needs; free; free together */
+    int64_t holder_units_milli;  /* the class that holds the place: size … */
+    udollar holder_limit;        /* … at or above this per unit-hour */
+    uint64_t ahead;              /* waiting bids of higher rank for the same pools */
+    time_ms soonest;             /* soonest start known, TIME_NEVER where none is */
+    bool has_limit;              /* a limit up to the bound starts it now */
+    udollar go_live;             /* whole cents: this clearing starts it at P, not at P − 1 cent */
+    uint32_t alternative;        /* the one that P is stated for */
+};
+/* false where there is no such bid. Exact: both P and P − 1 cent are run on a copy. */
+bool market_why(const struct market *m, time_ms now, market_id bid, struct market_why *ret);
+
+/* Balances, for the ledger view and the tests: by kind and id. */
+udollar market_balance(const struct market *m, struct market_account account);
