@@ -189,6 +189,8 @@ enum market_refusal {
     REFUSED_BOUND,          /* numbers: given, least, most */
     REFUSED_UNSUPPORTED,    /* this form of the market does not take it: the field says which */
     REFUSED_STATE,          /* the thing is not in a state that allows it */
+    REFUSED_IMPOSSIBLE,     /* no alternative fits even an empty fleet (nodes that are down count as
+                               there): numbers: replicas asked, most that could stand together */
 };
 
 enum market_release {
