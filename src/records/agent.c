@@ -86,14 +86,15 @@ static const struct field agent_facts_fields[] = {
      .doc = "Capabilities that the agent goes without."},
     {"unconfined", FIELD_BOOL, AT(agent_facts, unconfined),
      .doc = "Work runs as the agent's own user: only the owner's project may use it."},
-    {"ask_udollar", FIELD_I64, AT(agent_facts, ask_udollar), .flags = FIELD_PRESENT,
-     .present_offset = offsetof(struct agent_facts, ask_present), .least = 0, .most = 2147483647,
-     .unit = "µ$/unit-hour", .doc = "Rate under which the node does not run."},
+    {"ask_udollar_per_hour", FIELD_I64, AT(agent_facts, ask_udollar_per_hour),
+     .flags = FIELD_PRESENT, .present_offset = offsetof(struct agent_facts, ask_present),
+     .least = 0, .most = 2147483647, .unit = "µ$/unit-hour",
+     .doc = "Rate under which the node does not run."},
 };
 RECORD(agent_facts, "What an agent found on its machine.");
 
 static const struct field agent_registered_fields[] = {
-    {"node", FIELD_ID, AT(agent_registered, node), .unit = "node", .doc = "Id of the node."},
+    {"node", FIELD_STR, AT(agent_registered, node), .doc = "Id of the node."},
     {"contact_timeout_ms", FIELD_I64, AT(agent_registered, contact_timeout_ms), .unit = "ms",
      .doc = "Out of contact for so long, a node is given up."},
     {"renew_ms", FIELD_I64, AT(agent_registered, renew_ms), .unit = "ms",
@@ -131,7 +132,7 @@ RECORD(agent_spec, "What a replica runs.");
 
 static const char *const action_names[] = {"prepare", "run", "stop", NULL};
 static const struct field agent_replica_fields[] = {
-    {"workload", FIELD_ID, AT(agent_replica, workload), .unit = "work", .doc = "Workload."},
+    {"workload", FIELD_STR, AT(agent_replica, workload), .doc = "Workload."},
     {"attempt", FIELD_I64, AT(agent_replica, attempt), .doc = "Attempt, from 1."},
     {"role", FIELD_I64, AT(agent_replica, role), .doc = "Role in the workload."},
     {"rank", FIELD_I64, AT(agent_replica, rank), .doc = "Rank in the gang."},
@@ -177,7 +178,7 @@ static const char *const report_names[] = {"started", "ended", "port_busy", NULL
 static const struct field agent_report_fields[] = {
     {"kind", FIELD_ENUM, AT(agent_report, kind), .flags = FIELD_REQUIRED, .names = report_names,
      .doc = "What happened."},
-    {"workload", FIELD_ID, AT(agent_report, workload), .flags = FIELD_REQUIRED, .unit = "work",
+    {"workload", FIELD_STR, AT(agent_report, workload), .flags = FIELD_REQUIRED, .most = 32,
      .doc = "Workload."},
     {"attempt", FIELD_I64, AT(agent_report, attempt), .flags = FIELD_REQUIRED, .least = 1,
      .most = UINT32_MAX, .doc = "Attempt."},

@@ -53,11 +53,11 @@ struct agent_facts {
     struct record_list gpus;      /* of struct agent_gpu */
     struct record_list missing;   /* of struct str: capabilities that it goes without, for people */
     bool unconfined;              /* runs work as itself: takes only its owner's project's work */
-    int64_t ask_udollar;          /* µ$ per unit-hour that the node asks; used where ask_present */
+    int64_t ask_udollar_per_hour; /* µ$ per unit-hour that the node asks; used where ask_present */
     bool ask_present;
 };
 struct agent_registered {
-    uint64_t node;              /* node_… */
+    struct str node;            /* node_…: ids are text to an agent, it lacks the key */
     int64_t contact_timeout_ms; /* out of contact for so long: given up, or frozen where asked */
     int64_t renew_ms;           /* a poll at least so often; waits are cut to it */
     int64_t now_ms;             /* the server's clock, to report a skew */
@@ -93,7 +93,7 @@ enum agent_action {
 };
 
 struct agent_replica {
-    uint64_t workload;
+    struct str workload;         /* work_… */
     int64_t attempt, role, rank; /* attempt counts from 1 */
     int32_t action;              /* enum agent_action */
     int64_t deadline_ms;         /* STOP: killed then, by the server's clock */
@@ -124,8 +124,8 @@ struct agent_desired {
 enum agent_report_kind { AGENT_STARTED, AGENT_ENDED, AGENT_PORT_BUSY };
 
 struct agent_report {
-    int32_t kind; /* enum agent_report_kind */
-    uint64_t workload;
+    int32_t kind;        /* enum agent_report_kind */
+    struct str workload; /* work_… */
     int64_t attempt, role, rank;
     int64_t exit_code;     /* ENDED by itself; 128 + signal where a signal killed it */
     int64_t signal;        /* ENDED: the signal that killed it, 0 = none */
