@@ -29,7 +29,6 @@ enum field_type {
     FIELD_RECORD, /* the struct itself, inline */
     FIELD_LIST,   /* struct record_list of the struct `record`, or of struct str / int64_t */
     FIELD_MAP,    /* struct record_list of struct record_pair: JSON object of strings, order kept */
-    FIELD_ID,     /* uint64_t inside; "work_XXXXXXXXXXXXXXXX" outside (prefix in `unit`), see wire/id.h */
     FIELD_JSON,   /* struct str: one JSON value kept as text, checked to be well-formed */
 };
 
@@ -54,7 +53,7 @@ struct record;
 struct field {
     const char *name;
     enum field_type type;
-    enum field_type item;          /* of a LIST: STR, I64, ID or RECORD */
+    enum field_type item;          /* of a LIST: STR, I64 or RECORD */
     size_t offset;
     size_t present_offset;         /* with FIELD_PRESENT */
     unsigned flags;
@@ -62,7 +61,7 @@ struct field {
     int64_t fallback;              /* value of an absent I64, BOOL or ENUM */
     const char *const *names;      /* ENUM: NULL-terminated */
     const struct record *record;   /* RECORD, LIST of RECORD */
-    const char *unit;              /* "µ$", "ms", "MiB", … ; ID: the prefix */
+    const char *unit;              /* "µ$", "ms", "MiB", … */
     const char *doc;               /* one sentence, for the OpenAPI document and the reference */
 };
 

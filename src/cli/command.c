@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/command.h"
+
+#include "base/memory.h"
+#include "cli/commands.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+const struct cli_option cli_common_options[] = {
+    {"server", 0, "URL", "the server to talk to"},
+    {"key", 0, "KEY", "the key to use; better in TESSERA_KEY or client.yaml, where ps does not show it"},
+    {"json", 0, NULL, "print JSON for programs: money in µ$, time in ms, nothing rounded"},
+    {"help", 'h', NULL, "print this help"},
+};
+const size_t cli_common_option_count = ARRAY_COUNT(cli_common_options);
+
+static const char task_forms[] =
+    "FILE is a task file in SkyPilot's form with Tessera's own fields under `market:`\n"
+    "(docs/task-files.md); `-- COMMAND` makes one of a command line, with the options below.\n";
+
+#define SUBMIT_OPTIONS                                                                             \
+    {"name", 'n', "NAME", "name of the workload"},                                                 \
+    {"project", 'p', "NAME", "project that pays (default: the key's own, else `default`)"},       \
+    {"limit", 'l', "PRICE", "most to pay per unit-hour, in dollars: 2.50"},                        \
+    {"priority", 0, "NAME", "low, normal, high or critical, instead of a limit"},                  \
+    {"preemptible", 0, NULL, "may be interrupted, with notice"},                                   \
+    {"gpus", 'g', "NAME:N", "GPUs per node: H100:8"},                                              \
+    {"cpus", 'c', "N", "CPU cores per node"},                                                      \
+    {"memory", 'm', "GB", "memory per node"},                                                      \
+    {"nodes", 'N', "N", "nodes of the gang"},                                                      \
+    {"env", 'e', "NAME=VALUE", "environment; may be repeated"},                                    \
+    {"idempotency-key", 0, "TEXT", "submitting twice with one key submits once (24 h)"}
+
+const struct cli_command cli_commands[] = {
+    {"run", "FILE | -- COMMAND [ARG…]", "submit a workload and follow it to its end",
+     "Submits, prints what happens to it and its log, and exits with the workload's own exit code.\n"
+     "Interrupting leaves the workload running; `tessera cancel ID` ends it.\n",
+     "  tessera run examples/hello-gang.yaml\n"
+     "  tessera run -c 1 --limit 0.10 --preemptible -- python3 train.py\n",
+     {SUBMIT_OPTIONS, {"detach", 'd', NULL, "submit and return at once"}},
+     0, SIZE_MAX, command_run},
+    {"submit", "FILE | -- COMMAND [ARG…]", "submit a workload and return its id",
+     "The id is printed once the submit is durable.\n",
+     "  id=$(tessera submit train.yaml)\n", {SUBMIT_OPTIONS}, 0, SIZE_MAX, command_submit},
+    {"quote", "FILE | -- COMMAND [ARG…]", "what a workload would cost now, and what each freedom is worth",
+     "Prints the price now of the workload as it stands and, line by line, what it would be with one\n"
+     "more freedom: preemptible, any rack, other SKUs, a later finish. Changes nothing.\n",
+     "  tessera quote examples/hello-gang.yaml\n", {SUBMIT_OPTIONS}, 0, SIZE_MAX, command_quote},
+    {"why", "ID", "why a workload waits, and which limit would start it now",
+     "Says what blocks it (as a class of bids, never a name), the soonest start known, and the go-live\n"
+     "limit: the least price in whole cents at which this very clearing would start it.\n",
+     "  tessera why work_4k2m8q0r7t1v9x3z\n", {{0}}, 1, 1, command_why},
+    {"queue", "", "what waits and what runs",
+     "Lists the live workloads: state, size, limit, price now, age.\n",
+     "  tessera queue --watch\n",
+     {{"project", 'p', "NAME", "of one project"},
+      {"state", 0, "NAME", "waiting, assigned, running, preempting, finished, failed, cancelled, rejected"},
+      {"all", 'a', NULL, "ended ones too"},
+      {"watch", 'w', NULL, "print again at every change"}},
+     0, 0, command_queue},
+    {"status", "ID", "everything about one workload",
+     "State, place, price, cost so far, and the whole history.\n", NULL, {{0}}, 1, 1, command_status},
+    {"logs", "ID", "the output of a workload",
+     "Prints the log of rank 0, or of another rank, of the newest attempt.\n",
+     "  tessera logs -f work_4k2m8q0r7t1v9x3z --rank 1\n",
+     {{"follow", 'f', NULL, "go on until the workload ends"},
+      {"rank", 'r', "N", "replica (default 0)"},
+      {"attempt", 0, "N", "an earlier attempt (default: the newest)"}},
+     1, 1, command_logs},
+    {"cancel", "ID…", "end workloads",
+     "A running one gets its signal and its notice first; it is charged to the end of its lease.\n", NULL,
+     {{0}}, 1, SIZE_MAX, command_cancel},
+    {"bid", "ID", "change what a workload pays at most",
+     "A raise acts at once. A cut reaches a running lease when its minimum run ends.\n",
+     "  tessera bid work_4k2m8q0r7t1v9x3z --limit 3.25\n",
+     {{"limit", 'l', "PRICE", "new limit per unit-hour, in dollars"}}, 1, 1, command_bid},
+    {"prices", "", "the posted price of every pool",
+     "Prices are per unit-hour: a GPU, or a core where the pool has no GPUs.\n",
+     "  tessera prices --history 'CPU@home/local/a'\n",
+     {{"history", 0, "POOL", "how the price of one pool moved"},
+      {"settings", 0, NULL, "the market's settings"},
+      {"watch", 'w', NULL, "print again at every tick"}},
+     0, 0, command_prices},
+    {"nodes", "", "the fleet: places, sizes, what runs where",
+     "Needs an operator's key.\n", NULL, {{"watch", 'w', NULL, "print again at every change"}}, 0, 0,
+     command_nodes},
+    {"node add", "", "print the command that joins another machine",
+     "Prints one command with a single-use token (10 minutes). Typed on the other machine it fetches\n"
+     "this server's binary, checks its hash, and joins. The server must listen beyond loopback.\n",
+     NULL, {{"place", 0, "PATH", "provider/region/zone/fabric/rack of the new node"}}, 0, 0,
+     command_node_add},
+    {"drain", "NODE", "let a node run empty",
+     "Takes nothing new; with --evict what runs there gets its notice and goes elsewhere.\n", NULL,
+     {{"evict", 0, NULL, "do not wait for running work to end"}}, 1, 1, command_drain},
+    {"undrain", "NODE", "let a drained node take work again", "", NULL, {{0}}, 1, 1, command_undrain},
+    {"ask set", "POOL|NODE PRICE", "the price under which a node does not run",
+     "PRICE is in dollars per unit-hour. A running lease sees it when its minimum run ends.\n",
+     "  tessera ask set CPU@home/local/a 0.04\n", {{0}}, 2, 2, command_ask_set},
+    {"settings", "[NAME=VALUE…]", "show or change settings", "Changes need an operator's key.\n",
+     "  tessera settings tick_ms=1000\n", {{0}}, 0, SIZE_MAX, command_settings},
+    {"events", "", "what happens, as it happens",
+     "Prints the events that this key may see; each has an id from which a reader can go on.\n",
+     "  tessera events -f --types workload_started,workload_preempting\n",
+     {{"follow", 'f', NULL, "go on for ever"},
+      {"after", 0, "ID", "start after this event"},
+      {"types", 0, "LIST", "only these types, comma-joined"},
+      {"workload", 0, "ID", "only of this workload"}},
+     0, 0, command_events},
+    {"project create", "NAME", "make a project", "", NULL,
+     {{"budget", 'b', "DOLLARS", "what it may spend in all (default: no limit)"}}, 1, 1,
+     command_project_create},
+    {"project list", "", "the projects, what they may spend and have spent", "", NULL, {{0}}, 0, 0,
+     command_project_list},
+    {"project set", "NAME", "change a project", "", "  tessera project set vision --budget 500\n",
+     {{"budget", 'b', "DOLLARS", "what it may spend in all; `none` lifts the limit"}}, 1, 1,
+     command_project_set},
+    {"key create", "[NAME]", "make a key; it is shown once", "",
+     "  tessera key create ci --role member --project vision --expires 90d\n",
+     {{"role", 0, "NAME", "admin, operator, member or viewer (default member)"},
+      {"project", 'p', "NAME", "the one project it is good for (default: all)"},
+      {"expires", 0, "TIME", "30d, 12h; default: never"}},
+     0, 1, command_key_create},
+    {"key list", "", "the keys, by their first letters", "", NULL, {{0}}, 0, 0, command_key_list},
+    {"key revoke", "ID", "end a key at once", "", NULL, {{0}}, 1, 1, command_key_revoke},
+    {"ledger", "", "who owes whom", "Double entry: every line has an account that pays and one that receives.\n",
+     NULL,
+     {{"project", 'p', "NAME", "of one project"}, {"workload", 0, "ID", "the bill of one workload"}}, 0, 0,
+     command_ledger},
+    {"console", "", "print the console's address and a one-time code", "", NULL, {{0}}, 0, 0,
+     command_console},
+    {"version", "", "print the version", "", NULL, {{0}}, 0, 0, command_version},
+};
+const size_t cli_command_count = ARRAY_COUNT(cli_commands);
+
+const struct cli_command *cli_command_find(int count, char **words, int *ret_used)
+{
+    const struct cli_command *found = NULL;
+    for (size_t i = 0; i < cli_command_count; i++) {
+        const char *name = cli_commands[i].name;
+        const char *space = strchr(name, ' ');
+        size_t head = space ? (size_t)(space - name) : strlen(name);
+        if (count < 1 || strlen(words[0]) != head || strncmp(words[0], name, head) != 0)
+            continue;
+        if (space && (count < 2 || strcmp(words[1], space + 1) != 0))
+            continue;
+        found = &cli_commands[i];
+        *ret_used = space ? 2 : 1;
+        if (space)
+            break;
+    }
+    return found;
+}
+
+static void help_option(const struct cli_option *option)
+{
+    char left[64];
+    snprintf(left, sizeof left, "%c%c%c --%s%s%s", option->letter ? '-' : ' ',
+             option->letter ? option->letter : ' ', option->letter ? ',' : ' ', option->name,
+             option->argument ? " " : "", option->argument ? option->argument : "");
+    printf("  %-28s %s\n", left, option->doc);
+}
+
+static void help_command(const struct cli_command *command)
+{
+    printf("Usage: tessera %s%s%s [options]\n\n%c%s.\n", command->name, *command->arguments ? " " : "",
+           command->arguments, command->summary[0] - ('a' <= command->summary[0] && command->summary[0] <= 'z' ? 32 : 0),
+           command->summary + 1);
+    if (*command->description)
+        printf("\n%s", command->description);
+    if (strstr(command->arguments, "FILE |"))
+        printf("%s", task_forms);
+    printf("\nOptions:\n");
+    for (size_t i = 0; i < CLI_OPTIONS_MAX && command->options[i].name; i++)
+        help_option(&command->options[i]);
+    for (size_t i = 0; i < cli_common_option_count; i++)
+        help_option(&cli_common_options[i]);
+    if (command->examples)
+        printf("\nExamples:\n%s", command->examples);
+}
+
+static void help_overview(void)
+{
+    printf("Usage: tessera COMMAND [options]\n\n"
+           "An open omnicloud for GPUs: it pools the machines you have and runs every workload where it is\n"
+           "worth most, at a price that an auction sets for that workload alone.\n\n");
+    printf("Programs:\n"
+           "  serve                the control plane\n"
+           "  agent                stands on a node and runs its share of the work\n"
+           "  replay               recompute the journal of a stopped server\n\nCommands:\n");
+    for (size_t i = 0; i < cli_command_count; i++)
+        printf("  %-20s %s\n", cli_commands[i].name, cli_commands[i].summary);
+    printf("\n`tessera COMMAND --help` tells more of each. All take:\n");
+    for (size_t i = 0; i < cli_common_option_count; i++)
+        help_option(&cli_common_options[i]);
+    printf("\nThe server and the key come from the options, else TESSERA_SERVER and TESSERA_KEY, else\n"
+           "./var/client.yaml, else ~/.config/tessera/client.yaml.\n\n"
+           "Exit codes: 0 done; 1 refused or failed; 2 wrong command line or task file; 3 server not\n"
+           "reached; 4 not allowed; 5 not found; 6 the state does not allow it. `run` exits with its\n"
+           "workload's own code, or 125 where it ended without one.\n");
+}
+
+void cli_help(const struct cli_command *command)
+{
+    if (command)
+        help_command(command);
+    else
+        help_overview();
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "wire/unit.h"
+
+bool decimal_parse(struct str text, int64_t scale, int64_t *ret)
+{
+    struct str fraction = text;
+    struct str whole = str_cut(&fraction, '.');
+    bool negative = whole.size && whole.data[0] == '-';
+    int64_t value = 0;
+    if (whole.size + fraction.size == (negative ? 1u : 0u) || (whole.size && whole.data[0] == '+'))
+        return false;
+    if (whole.size > (negative ? 1u : 0u) && !str_to_i64(whole, &value))
+        return false;
+    if (__builtin_mul_overflow(value, scale, &value))
+        return false;
+    for (size_t i = 0; i < fraction.size; i++) {
+        int64_t digit = fraction.data[i] - '0';
+        if (digit < 0 || digit > 9 || (scale % 10 != 0 && digit != 0))
+            return false;
+        scale /= 10;
+        if (__builtin_add_overflow(value, negative ? -digit * scale : digit * scale, &value))
+            return false;
+    }
+    *ret = value;
+    return true;
+}
+
+bool money_parse(struct str text, udollar *ret)
+{
+    text = str_trim(text);
+    if (text.size && text.data[0] == '$')
+        text = (struct str){text.data + 1, text.size - 1};
+    else if (text.size && text.data[text.size - 1] == '$')
+        text.size--;
+    return decimal_parse(text, 1000000, ret);
+}
+
+bool span_parse(struct str text, time_ms *ret)
+{
+    static const struct {
+        struct str suffix;
+        int64_t scale;
+    } units[] = {{{"ms", 2}, 1}, {{"s", 1}, 1000}, {{"m", 1}, 60000}, {{"h", 1}, 3600000}, {{"d", 1}, 86400000}};
+    text = str_trim(text);
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        struct str suffix = units[i].suffix;
+        if (text.size > suffix.size &&
+            memcmp(text.data + text.size - suffix.size, suffix.data, suffix.size) == 0) {
+            struct str number = {text.data, text.size - suffix.size};
+            if (decimal_parse(number, units[i].scale, ret))
+                return *ret >= 0;
+        }
+    }
+    return decimal_parse(text, 1000, ret) && *ret >= 0;
+}
+
+void money_print(struct buf *out, udollar amount)
+{
+    uint64_t value = amount < 0 ? 0 - (uint64_t)amount : (uint64_t)amount;
+    uint64_t dollars = value / 1000000, micro = value % 1000000;
+    int digits; /* after the point: at least four that count in all */
+    if (value < 10000)
+        digits = 6;
+    else if (value < 100000)
+        digits = 5;
+    else if (value < 1000000)
+        digits = 4;
+    else if (value < 10000000)
+        digits = 3;
+    else
+        digits = 2;
+    uint64_t cut = 1;
+    for (int i = digits; i < 6; i++)
+        cut *= 10;
+    buf_printf(out, "%s%llu.%0*llu", amount < 0 ? "-" : "", (unsigned long long)dollars, digits,
+               (unsigned long long)(micro / cut));
+}
+
+void span_print(struct buf *out, time_ms span)
+{
+    if (span < 1000)
+        buf_printf(out, "%lldms", (long long)span);
+    else if (span < 60000)
+        buf_printf(out, "%llds", (long long)(span / 1000));
+    else if (span < HOUR_MS)
+        buf_printf(out, "%lldm %llds", (long long)(span / 60000), (long long)(span / 1000 % 60));
+    else if (span < 24 * HOUR_MS)
+        buf_printf(out, "%lldh %lldm", (long long)(span / HOUR_MS), (long long)(span / 60000 % 60));
+    else
+        buf_printf(out, "%lldd %lldh", (long long)(span / (24 * HOUR_MS)), (long long)(span / HOUR_MS % 24));
+}
+
+void milli_print(struct buf *out, int64_t milli)
+{
+    if (milli % 1000 == 0)
+        buf_printf(out, "%lld", (long long)(milli / 1000));
+    else
+        buf_printf(out, "%lld.%03lld", (long long)(milli / 1000), (long long)(milli % 1000));
+    while (milli % 1000 != 0 && out->data[out->size - 1] == '0')
+        out->data[--out->size] = '\0';
+}
