@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* What somebody wants run, as `POST /v1/workloads` and `POST /v1/quote` take it in JSON. A task file
+ * becomes the same record (records/task.h). */
+
+#include "records/agent.h"
+
+#define WORKLOAD_NODES_MAX 100000
+#define WORKLOAD_SCRIPT_MAX (256 * 1024)
+#define WORKLOAD_CHOICES_MAX 16
+
+enum workload_priority { PRIORITY_LOW, PRIORITY_NORMAL, PRIORITY_HIGH, PRIORITY_CRITICAL };
+extern const char *const workload_priority_names[]; /* low, normal, high, critical */
+
+/* As enum market_level, by name: any, zone, fabric, racks, rack, node. */
+extern const char *const workload_level_names[];
+
+/* One hardware choice; the workload runs on one of them, all replicas on the same. Empty = any. */
+struct workload_choice {
+    struct str sku, accelerator, provider, region, zone;
+    struct record_list labels; /* of struct str: all must stand on the node */
+    struct agent_amounts amounts; /* what each replica takes; gpu_milli whole thousands, or one share below */
+    int64_t speed_milli;          /* 1,000 = the speed that the limit is stated for */
+};
+
+struct workload_request {
+    struct str name;    /* letters, digits, . _ -, at most 100; may be empty */
+    struct str project; /* name or id; empty = the key's, else `default` */
+    int64_t nodes;      /* replicas, default 1 */
+    struct record_list choices; /* of struct workload_choice, at least one */
+    /* the program */
+    struct str setup, run;
+    struct record_list envs, secrets, mounts; /* of struct record_pair, as agent_spec has them */
+    struct str archive, workdir;
+    /* the bid */
+    bool preemptible;              /* false: firm */
+    int64_t limit_udollar_per_hour; /* per unit; used where limit_present, else the priority's */
+    bool limit_present;
+    int32_t priority; /* enum workload_priority, default normal */
+    int32_t level;    /* default any */
+    int64_t racks;    /* with level racks */
+    int64_t notice_ms; /* default 30 s */
+    int64_t signal;    /* default 15 */
+    int64_t restart_cost_udollar;
+    int64_t minimum_run_ms; /* 0 = the operator's */
+    int64_t term_ms;        /* firm: 0 = the operator's */
+    bool renew;             /* firm: default true */
+    bool urgent;
+    int64_t max_run_ms; /* 0 = no end */
+    int64_t retries;    /* after a failure, default 0 */
+    int32_t on_lost_contact; /* enum agent_lost_contact */
+    int64_t run_time_ms;     /* declared, 0 = not */
+    int64_t deadline_ms;     /* finish by: time since 1970; 0 = none */
+    int64_t earliest_ms;     /* start not before; 0 = at once */
+    int64_t nodes_max;       /* elastic: 0 = nodes */
+};
+
+extern const struct record workload_choice_record, workload_request_record;
