@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# What a newcomer types: up, up again, a second one beside it, the preemption, down, up, down.
+set -euo pipefail
+cd "$SOURCE"
+[ "$(id -u)" = 0 ] || echo "note: without root, work runs unconfined"
+work=$(mktemp -d)
+export HOME=$work/home CONSOLE=0
+mkdir "$HOME"
+unset SUDO_USER LISTEN TESSERA_SERVER TESSERA_KEY
+
+# Two free ports, found by asking the kernel.
+read -r port_a port_b < <(python3 -c '
+import socket
+a, b = socket.socket(), socket.socket()
+a.bind(("127.0.0.1", 0)); b.bind(("127.0.0.1", 0))
+print(a.getsockname()[1], b.getsockname()[1])')
+
+clean() {
+    local status=$?
+    DATA=$work/a PORT=$port_a tools/down >/dev/null 2>&1 || true
+    DATA=$work/b PORT=$port_b tools/down >/dev/null 2>&1 || true
+    if [ $status != 0 ]; then
+        tail -n 30 "$work"/*.out "$work"/?/run/*.log || true
+    fi
+    rm -rf "$work"
+}
+trap clean EXIT
+
+fail() {
+    echo "FAILED: $*"
+    exit 1
+}
+expect() { # expect FILE TEXT
+    grep -qF -- "$2" "$1" || fail "no '$2' in what ${1##*/} printed"
+}
+
+DATA=$work/a PORT=$port_a tools/up >"$work/first.out" 2>&1 || fail "up"
+expect "$work/first.out" "step 5 of 5"
+expect "$work/first.out" "Console:"
+expect "$work/first.out" "examples/preemption"
+[ "$(stat -c %a "$work/a/client.yaml")" = 600 ] || fail "client.yaml can be read by others"
+[ "$(stat -c %a "$HOME/.config/tessera/client.yaml")" = 600 ] || fail "the user's client.yaml can be read by others"
+
+DATA=$work/a PORT=$port_a tools/up >"$work/again.out" 2>&1 || fail "up, again"
+expect "$work/again.out" "Everything is up already."
+
+DATA=$work/b PORT=$port_b tools/up >"$work/beside.out" 2>&1 || fail "a second one beside the first"
+expect "$work/beside.out" "step 5 of 5"
+addresses() { grep -oE '127\.0\.[0-9]+\.11' "$1" | head -n 1; }
+[ "$(addresses "$work/first.out")" != "$(addresses "$work/beside.out")" ] || fail "both use the same addresses"
+
+key() { sed -n 's/^key: *//p' "$work/$1/client.yaml" | tr -d "\"'"; }
+TESSERA_SERVER=http://127.0.0.1:$port_b TESSERA_KEY=$(key b) timeout 120 examples/preemption \
+    >"$work/preemption.out" 2>&1 || fail "examples/preemption"
+expect "$work/preemption.out" "hurried: step 3"
+
+DATA=$work/a PORT=$port_a tools/down >"$work/down.out" 2>&1 || fail "down"
+expect "$work/down.out" "the data stays"
+DATA=$work/a PORT=$port_a tools/up >"$work/on.out" 2>&1 || fail "up after down"
+expect "$work/on.out" "step 5 of 5"
+echo "ok"
