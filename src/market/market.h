@@ -324,8 +324,6 @@ time_ms market_deadline(const struct market *m);
 void market_snapshot(const struct market *m, struct buf *out);
 /* NULL where the bytes are not a snapshot of this format. */
 struct market *market_restore(struct unpack *in);
-/* Running digest of every decision so far. */
-uint64_t market_digest(const struct market *m);
 /* Walks every invariant that needs no history and CHECKs it; for tests and simulation. */
 void market_check(const struct market *m);
 
@@ -336,6 +334,7 @@ int64_t market_setting(const struct market *m, enum market_setting name);
 struct market_pool_view {
     market_id pool, sku, accelerator, provider, region, zone;
     market_id labels[MARKET_LABELS_MAX];
+    struct market_amounts amounts; /* of each node */
     udollar marginal, scarcity, guide, lowest_ask, post; /* post = marginal + scarcity */
     int64_t units_milli, used_milli, free_milli, wanted_milli;
     uint64_t nodes, running, waiting;
@@ -350,6 +349,7 @@ struct market_bid_view {
     uint32_t attempt, alternative;
     market_id pool;
     int64_t units_milli;
+    udollar limit_unit;        /* of the first alternative, per unit-hour */
     udollar rate, limit, asks; /* per hour, whole lease, at the present menu */
     udollar charged;           /* booked over all attempts, refunds taken off, up to `now` of the last batch */
     udollar charged_now;       /* the same up to the `now` given */
@@ -363,6 +363,7 @@ struct market_quote_line {
     bool offered;     /* false: it gives this freedom already, or it adds nothing that exists */
     bool fits;        /* some declared alternative fits an empty pool */
     bool starts_now;  /* a clearing of this bid alone would place it now */
+    bool above_limit; /* the price is above its limit: it would wait */
     uint32_t alternative;
     market_id pool;
     int64_t units_milli;
@@ -370,11 +371,11 @@ struct market_quote_line {
     udollar ask, scarcity, premium, credit, transfer, displacement;
 };
 struct market_quote {
-    struct market_quote_line lines[MARKET_FREEDOM_COUNT];
+    struct market_quote_line lines[MARKET_FREEDOM_COUNT]; /* by enum market_freedom */
 };
 /* `bid` need not be in the book; refused exactly as BID_ADD would be. */
-enum market_refusal market_quote(const struct market *m, time_ms now, const struct market_bid *bid,
-                                 struct market_quote *ret, const char **ret_field);
+enum market_refusal market_quote(const struct market *m, const struct market_bid *bid, struct market_quote *ret,
+                                 const char **ret_field, int64_t ret_numbers[3]);
 
 enum market_obstacle {
     OBSTACLE_NONE,      /* it runs or is about to */
@@ -398,8 +399,14 @@ struct market_why {
     udollar go_live;             /* whole cents: this clearing starts it at P, not at P − 1 cent */
     uint32_t alternative;        /* the one that P is stated for */
 };
-/* false where there is no such bid. Exact: both P and P − 1 cent are run on a copy. */
-bool market_why(const struct market *m, time_ms now, market_id bid, struct market_why *ret);
+/* false where there is no such bid. Exact: P and P − 1 cent are both put to the code that clears. */
+bool market_why(const struct market *m, market_id bid, struct market_why *ret);
 
+/* The certified gap of the last tick; false before the first. */
+bool market_gap(const struct market *m, udollar *ret_surplus, udollar *ret_bound);
+/* What a tenant was charged so far, refunds taken off. */
+udollar market_spent(const struct market *m, market_id tenant);
+/* What is free on a node; false where there is no such node. */
+bool market_node_free(const struct market *m, market_id node, struct market_amounts *ret);
 /* Balances, for the ledger view and the tests: by kind and id. */
 udollar market_balance(const struct market *m, struct market_account account);

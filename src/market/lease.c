@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Leases in time: assigned (told, nothing paid) -> running -> vacating (told to go) -> ended. A
+ * vacating lease no longer counts on its nodes; whoever was put in its place waits until it left. */
+#include "market/market_internal.h"
+
+int64_t lease_surplus(const struct lease *l)
+{
+    return l->limit_rate - l->ask_rate;
+}
+
+bool lease_evictable(const struct market *m, const struct lease *l)
+{
+    return (l->state == LEASE_ASSIGNED || l->state == LEASE_RUNNING) && !l->firm && l->protected_until <= m->now;
+}
+
+/* min(declared restart cost, …) / H, decaying to 0 over H while it is out of the money. */
+int64_t lease_bonus(const struct market *m, const struct lease *l)
+{
+    time_ms horizon = MAX(m->settings[SETTING_HORIZON_MS], 1);
+    int64_t bonus = mul_div_floor(m->bids[l->bid].restart_cost, 1000 * HOUR_MS, horizon);
+    if (l->out_since == TIME_NEVER)
+        return bonus;
+    return mul_div_floor(bonus, MAX(horizon - (m->now - l->out_since), 0), horizon);
+}
+
+static uint32_t lease_new(struct market *m)
+{
+    uint32_t slot;
+    if (m->free_lease_count) {
+        slot = m->free_leases[--m->free_lease_count];
+    } else {
+        ARRAY_RESERVE(m->leases, m->lease_count, m->lease_capacity);
+        slot = m->lease_count++;
+    }
+    m->leases[slot] = (struct lease){0};
+    return slot;
+}
+
+static void lease_free(struct market *m, uint32_t lease)
+{
+    struct lease *l = &m->leases[lease];
+    xfree(l->placements);
+    xfree(l->nodes);
+    xfree(l->gone);
+    xfree(l->spans);
+    *l = (struct lease){0};
+    ARRAY_RESERVE(m->free_leases, m->free_lease_count, m->free_lease_capacity);
+    m->free_leases[m->free_lease_count++] = lease;
+}
+
+static bool lease_is_blocked(const struct market *m, const struct lease *l)
+{
+    for (uint32_t i = 0; i < l->placement_count; i++)
+        if (!l->gone[i] && m->nodes[l->nodes[i]].vacating)
+            return true;
+    return false;
+}
+
+static void lease_seat(struct market *m, uint32_t lease)
+{
+    struct lease *l = &m->leases[lease];
+    for (uint32_t i = 0; i < l->placement_count; i++) {
+        struct market_placement *p = &l->placements[i];
+        CHECK(room_fits(&m->nodes[l->nodes[i]].room, &p->amounts, &p->gpus));
+        node_take(m, l->nodes[i], lease, p);
+    }
+    struct pool *pool = &m->pools[l->pool];
+    pool->used_milli += l->units_milli;
+    pool->firm_milli += l->firm ? l->units_milli : 0;
+    pool->running++;
+}
+
+/* Its place is free for others from here on, though it may still stand there. */
+static void lease_unseat(struct market *m, uint32_t lease)
+{
+    struct lease *l = &m->leases[lease];
+    for (uint32_t i = 0; i < l->placement_count; i++)
+        node_give(m, l->nodes[i], &l->placements[i]);
+    struct pool *pool = &m->pools[l->pool];
+    pool->used_milli -= l->units_milli;
+    pool->firm_milli -= l->firm ? l->units_milli : 0;
+    pool->running--;
+}
+
+static void tell_allocated(struct market *m, uint32_t lease)
+{
+    const struct lease *l = &m->leases[lease];
+    struct market_events *events = m->events;
+    size_t first = events->placement_count;
+    for (uint32_t i = 0; i < l->placement_count; i++) {
+        ARRAY_RESERVE(events->placements, events->placement_count, events->placement_capacity);
+        events->placements[events->placement_count++] = l->placements[i];
+    }
+    struct market_event *e = event_add(m, EVENT_ALLOCATED, l->bid);
+    e->allocated.alternative = l->alternative;
+    e->allocated.placement_first = first;
+    e->allocated.placement_count = l->placement_count;
+    e->allocated.pool = m->pools[l->pool].id;
+    e->allocated.units_milli = l->units_milli;
+    e->allocated.limit = l->limit_rate / 1000;
+    e->allocated.asks = l->ask_rate / 1000;
+    e->allocated.rate = l->rate / 1000;
+    e->allocated.ready = !l->blocked;
+}
+
+static void lease_fill(struct market *m, uint32_t lease, uint32_t bid, struct site *site)
+{
+    struct bid *b = &m->bids[bid];
+    struct lease *l = &m->leases[lease];
+    time_ms term = b->term ? b->term : m->settings[SETTING_TERM_MS];
+    bool firm = m->classes[b->class].kind == BID_FIRM;
+    *l = (struct lease){.bid = bid, .state = LEASE_ASSIGNED, .alternative = site->alternative,
+        .pool = site->pool, .placements = TAKE(site->placements), .nodes = TAKE(site->nodes),
+        .placement_count = site->count, .gone = xcalloc(site->count, sizeof *l->gone),
+        .units_milli = site->units_milli, .limit_rate = site->limit_rate, .ask_rate = site->ask_rate,
+        .rate = site->rate, .locked_rate = firm ? site->rate : 0, .firm = firm,
+        .protected_until = m->now + bid_minimum_run(m, b), .term_until = firm ? m->now + term : 0,
+        .out_since = TIME_NEVER};
+    time_ms span = firm ? term : bid_minimum_run(m, b) + b->notice;
+    struct tenant *t = tenant_get(m, b->tenant);
+    if (t->limited) {
+        l->escrow = narrow_checked((int128)l->limit_rate * span / RATE_SCALE);
+        t->held += l->escrow;
+    }
+}
+
+void lease_open(struct market *m, uint32_t bid, struct plan *plan)
+{
+    for (uint32_t i = 0; i < plan->site.victim_count; i++)
+        lease_preempt(m, plan->site.victims[i], RELEASE_PREEMPTED, NULL);
+    for (size_t i = m->events->count - plan->site.victim_count; i < m->events->count; i++) {
+        m->events->items[i].preempting.by_units_milli = plan->site.units_milli;
+        m->events->items[i].preempting.by_limit = plan->site.limit_rate / plan->site.units_milli;
+    }
+    uint32_t lease = lease_new(m);
+    bid_dequeue(m, bid);
+    lease_fill(m, lease, bid, &plan->site);
+    struct bid *b = &m->bids[bid];
+    b->lease = lease;
+    b->attempt++;
+    b->running = !m->leases[lease].firm;
+    if (b->running)
+        tree_insert(m, &m->classes[b->class].running, bid);
+    lease_seat(m, lease);
+    m->leases[lease].blocked = lease_is_blocked(m, &m->leases[lease]);
+    tell_allocated(m, lease);
+}
+
+void lease_start(struct market *m, uint32_t lease)
+{
+    struct lease *l = &m->leases[lease];
+    if (l->charging)
+        return;
+    const struct bid *b = &m->bids[l->bid];
+    if (l->state == LEASE_ASSIGNED) {
+        l->state = LEASE_RUNNING;
+        l->protected_until = m->now + bid_minimum_run(m, b);
+        if (l->firm)
+            l->term_until = m->now + (b->term ? b->term : m->settings[SETTING_TERM_MS]);
+    }
+    l->charging = true;
+    l->accrued_to = l->line_from = m->now;
+    l->spans = xrealloc(l->spans, 1, sizeof *l->spans);
+    l->spans[0] = (struct span){m->now, l->rate};
+    l->span_count = l->span_capacity = 1;
+}
+
+static void vacate(struct market *m, uint32_t lease, enum market_release reason, bool waits)
+{
+    struct lease *l = &m->leases[lease];
+    struct bid *b = &m->bids[l->bid];
+    lease_unseat(m, lease);
+    if (b->running) {
+        tree_remove(m, &m->classes[b->class].running, l->bid);
+        b->running = false;
+    }
+    l->state = LEASE_VACATING;
+    l->reason = reason;
+    l->waits = waits;
+    l->blocked = false;
+    l->vacate_by = add_checked(m->now, b->notice + m->settings[SETTING_KILL_MS]);
+    for (uint32_t i = 0; i < l->placement_count; i++)
+        if (!l->gone[i])
+            m->nodes[l->nodes[i]].vacating++;
+        else
+            node_lease_remove(&m->nodes[l->nodes[i]], lease);
+    ARRAY_RESERVE(m->vacating, m->vacating_count, m->vacating_capacity);
+    m->vacating[m->vacating_count++] = lease;
+}
+
+void lease_preempt(struct market *m, uint32_t lease, enum market_release reason, const struct lease *by)
+{
+    struct lease *l = &m->leases[lease];
+    if (l->state == LEASE_VACATING) {
+        if (reason == RELEASE_CANCELLED) {
+            l->waits = false;
+            l->reason = reason;
+        }
+        return;
+    }
+    vacate(m, lease, reason, reason != RELEASE_CANCELLED);
+    struct market_event *e = event_add(m, EVENT_PREEMPTING, l->bid);
+    e->preempting.deadline = m->now + m->bids[l->bid].notice;
+    e->preempting.reason = reason;
+    e->preempting.pool = m->pools[l->pool].id;
+    if (by) {
+        e->preempting.by_units_milli = by->units_milli;
+        e->preempting.by_limit = by->limit_rate / by->units_milli;
+    }
+}
+
+/* A place was left: whoever waits for it may be ready now. */
+static void node_unblock(struct market *m, uint32_t node)
+{
+    struct node *n = &m->nodes[node];
+    if (n->vacating)
+        return;
+    for (uint32_t i = 0; i < n->lease_count; i++) {
+        struct lease *l = &m->leases[n->leases[i]];
+        if (!l->blocked || lease_is_blocked(m, l))
+            continue;
+        l->blocked = false;
+        event_add(m, EVENT_READY, l->bid);
+    }
+}
+
+static void placement_gone(struct market *m, uint32_t lease, uint32_t i)
+{
+    struct lease *l = &m->leases[lease];
+    if (l->gone[i])
+        return;
+    l->gone[i] = true;
+    if (l->state != LEASE_VACATING)
+        return;
+    node_lease_remove(&m->nodes[l->nodes[i]], lease);
+    m->nodes[l->nodes[i]].vacating--;
+    node_unblock(m, l->nodes[i]);
+}
+
+static bool all_gone(const struct lease *l)
+{
+    for (uint32_t i = 0; i < l->placement_count; i++)
+        if (!l->gone[i])
+            return false;
+    return true;
+}
+
+void lease_replica_ended(struct market *m, uint32_t lease, uint32_t role, uint32_t rank)
+{
+    struct lease *l = &m->leases[lease];
+    if (role == 0 && rank < l->placement_count)
+        placement_gone(m, lease, rank);
+    if (l->state == LEASE_VACATING && all_gone(l))
+        lease_close(m, lease, l->reason, m->now, l->waits);
+}
+
+static void vacating_remove(struct market *m, uint32_t lease)
+{
+    uint32_t i = 0;
+    while (m->vacating[i] != lease)
+        i++;
+    memmove(m->vacating + i, m->vacating + i + 1, (m->vacating_count - i - 1) * sizeof *m->vacating);
+    m->vacating_count--;
+}
+
+static void lease_leave(struct market *m, uint32_t lease)
+{
+    struct lease *l = &m->leases[lease];
+    if (l->state == LEASE_VACATING) {
+        for (uint32_t i = 0; i < l->placement_count; i++)
+            placement_gone(m, lease, i);
+        vacating_remove(m, lease);
+        return;
+    }
+    lease_unseat(m, lease);
+    for (uint32_t i = 0; i < l->placement_count; i++)
+        node_lease_remove(&m->nodes[l->nodes[i]], lease);
+}
+
+void lease_close(struct market *m, uint32_t lease, enum market_release reason, time_ms at, bool waits)
+{
+    struct lease *l = &m->leases[lease];
+    uint32_t bid = l->bid;
+    struct bid *b = &m->bids[bid];
+    if (l->charging) {
+        if (at < l->accrued_to)
+            ledger_uncharge(m, lease, at);
+        ledger_charge(m, lease, MIN(at, m->now));
+        ledger_line(m, lease);
+    }
+    tenant_get(m, b->tenant)->held -= l->escrow;
+    l->escrow = 0;
+    lease_leave(m, lease);
+    if (b->running)
+        tree_remove(m, &m->classes[b->class].running, bid);
+    b->running = false;
+    b->lease = 0;
+    struct market_event *e = event_add(m, EVENT_RELEASED, bid);
+    e->released.reason = reason;
+    e->released.waits = waits;
+    e->released.at = at;
+    lease_free(m, lease);
+    if (waits) {
+        b->parked = reason == RELEASE_BUDGET;
+        bid_enqueue(m, bid);
+    } else {
+        bid_drop(m, bid);
+    }
+}
+
+void lease_node_lost(struct market *m, uint32_t lease, uint32_t node, time_ms last_contact)
+{
+    struct lease *l = &m->leases[lease];
+    if (l->charging) {
+        time_ms until = MIN(last_contact, m->now);
+        if (until < l->accrued_to)
+            ledger_uncharge(m, lease, until);
+        else
+            ledger_charge(m, lease, until);
+        ledger_line(m, lease);
+        l->charging = false;
+    }
+    if (l->state != LEASE_VACATING)
+        lease_preempt(m, lease, RELEASE_NODE_LOST, NULL);
+    for (uint32_t i = 0; i < l->placement_count; i++)
+        if (l->nodes[i] == node)
+            placement_gone(m, lease, i);
+    if (all_gone(l))
+        lease_close(m, lease, l->reason, m->now, l->waits);
+}
+
+void lease_due(struct market *m)
+{
+    for (uint32_t i = 0; i < m->vacating_count;) {
+        uint32_t lease = m->vacating[i];
+        struct lease *l = &m->leases[lease];
+        if (l->vacate_by <= m->now)
+            lease_close(m, lease, l->reason, m->now, l->waits);
+        else
+            i++;
+    }
+}
+
+static int64_t asks_now(const struct market *m, const struct lease *l)
+{
+    int128 asks = 0;
+    for (uint32_t i = 0; i < l->placement_count; i++)
+        asks += (int128)m->nodes[l->nodes[i]].spec.ask * l->placements[i].units_milli;
+    return narrow_checked(asks);
+}
+
+static const struct class_pool *lease_entry(const struct market *m, const struct lease *l)
+{
+    const struct class *c = &m->classes[m->bids[l->bid].class];
+    for (uint32_t i = 0; i < c->pool_count; i++)
+        if (c->pools[i].pool == l->pool && c->pools[i].alternative == l->alternative)
+            return &c->pools[i];
+    return NULL;
+}
+
+static int64_t rate_now(const struct market *m, const struct lease *l)
+{
+    const struct class_pool *at;
+    struct candidate c = bid_candidate(m, &m->bids[l->bid]);
+    return CLAMP(l->limit_rate - menu_best(m, &c, &at), l->ask_rate, MAX(l->limit_rate, l->ask_rate));
+}
+
+static void rate_set(struct market *m, uint32_t lease, int64_t rate)
+{
+    struct lease *l = &m->leases[lease];
+    if (rate == l->rate)
+        return;
+    if (l->charging) {
+        ledger_charge(m, lease, m->now);
+        ledger_line(m, lease);
+        if (l->span_count == SPANS_MAX)
+            memmove(l->spans, l->spans + 1, --l->span_count * sizeof *l->spans);
+        ARRAY_RESERVE(l->spans, l->span_count, l->span_capacity);
+        l->spans[l->span_count++] = (struct span){m->now, rate};
+    }
+    l->rate = rate;
+}
+
+void lease_set_limit(struct market *m, uint32_t lease)
+{
+    struct lease *l = &m->leases[lease];
+    struct bid *b = &m->bids[l->bid];
+    if (b->pending_limit < 0 || l->protected_until > m->now || l->firm)
+        return;
+    bid_set_limit(m, l->bid, b->pending_limit);
+    b->pending_limit = -1;
+    const struct class_pool *cp = lease_entry(m, l);
+    if (cp)
+        l->limit_rate = mul_checked(ratio_apply(b->limit, cp->ratio), l->units_milli);
+    rate_set(m, lease, rate_now(m, l));
+}
+
+/* A term is over: another one at the menu of now, or an ordinary preemptible lease. */
+static void term_end(struct market *m, uint32_t lease)
+{
+    struct lease *l = &m->leases[lease];
+    struct bid *b = &m->bids[l->bid];
+    l->ask_rate = asks_now(m, l);
+    time_ms term = b->term ? b->term : m->settings[SETTING_TERM_MS];
+    if (b->renew && b->pending_limit < 0 && l->limit_rate >= l->ask_rate &&
+        tenant_can_start(m, b->tenant, l->limit_rate, term)) {
+        l->term_until = m->now + term;
+        rate_set(m, lease, rate_now(m, l));
+        l->locked_rate = l->rate;
+        return;
+    }
+    m->pools[l->pool].firm_milli -= l->units_milli;
+    l->firm = false;
+    l->protected_until = m->now;
+    b->running = true;
+    tree_insert(m, &m->classes[b->class].running, l->bid);
+}
+
+static void money_watch(struct market *m, struct lease *l)
+{
+    bool out = l->limit_rate < (int128)m->pools[l->pool].post * l->units_milli;
+    if (!out)
+        l->out_since = TIME_NEVER;
+    else if (l->out_since == TIME_NEVER)
+        l->out_since = m->now;
+}
+
+void lease_tick(struct market *m)
+{
+    for (uint32_t i = 1; i < m->lease_count; i++) {
+        struct lease *l = &m->leases[i];
+        if (l->state != LEASE_ASSIGNED && l->state != LEASE_RUNNING)
+            continue;
+        if (l->firm && l->state == LEASE_RUNNING && l->term_until <= m->now)
+            term_end(m, i);
+        if (l->firm)
+            continue;
+        lease_set_limit(m, i);
+        if (l->protected_until <= m->now)
+            l->ask_rate = asks_now(m, l);
+        money_watch(m, l);
+        rate_set(m, i, rate_now(m, l));
+        if (l->protected_until <= m->now && l->limit_rate < l->ask_rate)
+            lease_preempt(m, i, RELEASE_PREEMPTED, NULL);
+    }
+}

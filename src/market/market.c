@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Commands in, events out: what each command may say, and the order inside a batch. */
+#include "base/hash.h"
+#include "base/sort.h"
+#include "market/market_internal.h"
+
+static const int64_t setting_defaults[MARKET_SETTING_COUNT] = {
+    [SETTING_TICK_MS] = 15000,          [SETTING_HORIZON_MS] = HOUR_MS,
+    [SETTING_MINIMUM_RUN_MS] = 600000,  [SETTING_RAMP_PERMILLE] = 50,
+    [SETTING_FEE_PERMILLE] = 0,         [SETTING_TERM_MS] = 4 * HOUR_MS,
+    [SETTING_KILL_MS] = 10000,          [SETTING_CHECKPOINT_MS] = HOUR_MS,
+    [SETTING_LARGE_TENANT_PERMILLE] = 20, [SETTING_SWEEP_CANDIDATES] = 400,
+};
+static const struct {
+    int64_t least, most;
+} setting_range[MARKET_SETTING_COUNT] = {
+    [SETTING_TICK_MS] = {100, HOUR_MS},         [SETTING_HORIZON_MS] = {1000, 1000 * HOUR_MS},
+    [SETTING_MINIMUM_RUN_MS] = {0, 24 * HOUR_MS}, [SETTING_RAMP_PERMILLE] = {0, 1000},
+    [SETTING_FEE_PERMILLE] = {0, 1000},         [SETTING_TERM_MS] = {1000, 8760 * HOUR_MS},
+    [SETTING_KILL_MS] = {0, HOUR_MS},           [SETTING_CHECKPOINT_MS] = {0, 24 * HOUR_MS},
+    [SETTING_LARGE_TENANT_PERMILLE] = {0, 1000}, [SETTING_SWEEP_CANDIDATES] = {0, 1000000},
+};
+
+struct market *market_new(uint64_t seed)
+{
+    struct market *m = xcalloc(1, sizeof *m);
+    m->seed = seed;
+    memcpy(m->settings, setting_defaults, sizeof m->settings);
+    ARRAY_RESERVE(m->nodes, m->node_count, m->node_capacity);
+    ARRAY_RESERVE(m->pools, m->pool_count, m->pool_capacity);
+    ARRAY_RESERVE(m->classes, m->class_count, m->class_capacity);
+    ARRAY_RESERVE(m->bids, m->bid_count, m->bid_capacity);
+    ARRAY_RESERVE(m->leases, m->lease_count, m->lease_capacity);
+    ARRAY_RESERVE(m->tenants, m->tenant_count, m->tenant_capacity);
+    ARRAY_RESERVE(m->accounts, m->account_count, m->account_capacity);
+    m->nodes[0] = (struct node){0};
+    m->pools[0] = (struct pool){0};
+    m->classes[0] = (struct class){0};
+    m->bids[0] = (struct bid){0};
+    m->leases[0] = (struct lease){0};
+    m->tenants[0] = (struct tenant){0};
+    m->accounts[0] = (struct account){0};
+    m->node_count = m->pool_count = m->class_count = m->bid_count = m->lease_count = m->tenant_count = m->account_count = 1;
+    return m;
+}
+
+void market_free(struct market *m)
+{
+    if (m == NULL)
+        return;
+    for (uint32_t i = 0; i < m->node_count; i++)
+        xfree(m->nodes[i].leases);
+    for (uint32_t i = 0; i < m->pool_count; i++) {
+        xfree(m->pools[i].nodes);
+        xfree(m->pools[i].sellers);
+    }
+    for (uint32_t i = 0; i < m->class_count; i++)
+        class_fini(&m->classes[i]);
+    for (uint32_t i = 0; i < m->lease_count; i++) {
+        xfree(m->leases[i].placements);
+        xfree(m->leases[i].nodes);
+        xfree(m->leases[i].gone);
+        xfree(m->leases[i].spans);
+    }
+    void *arrays[] = {m->nodes, m->pools, m->classes, m->bids, m->free_bids, m->leases, m->free_leases,
+                      m->tenants, m->accounts, m->parked, m->vacating, m->touched};
+    for (size_t i = 0; i < ARRAY_COUNT(arrays); i++)
+        xfree(arrays[i]);
+    map_fini(&m->node_by_id);
+    map_fini(&m->bid_by_id);
+    map_fini(&m->tenant_by_id);
+    str_map_fini(&m->class_by_key);
+    str_map_fini(&m->pool_by_key);
+    str_map_fini(&m->account_by_name);
+    xfree(m);
+}
+
+void market_events_clear(struct market_events *events)
+{
+    events->count = events->placement_count = 0;
+}
+
+void market_events_fini(struct market_events *events)
+{
+    xfree(events->items);
+    xfree(events->placements);
+    *events = (struct market_events){0};
+}
+
+struct market_event *event_add(struct market *m, enum market_event_type type, uint32_t bid)
+{
+    struct market_events *events = m->events;
+    ARRAY_RESERVE(events->items, events->count, events->capacity);
+    struct market_event *e = &events->items[events->count++];
+    memset(e, 0, sizeof *e);
+    e->type = type;
+    e->bid = m->bids[bid].id;
+    e->attempt = m->bids[bid].attempt;
+    return e;
+}
+
+/* What is wrong with a command. */
+struct refusal {
+    enum market_refusal reason;
+    const char *field;
+    int64_t numbers[3];
+};
+
+static struct refusal accept(void)
+{
+    return (struct refusal){.reason = REFUSED_NONE};
+}
+
+static struct refusal refuse(enum market_refusal reason, const char *field)
+{
+    return (struct refusal){.reason = reason, .field = field};
+}
+
+static struct refusal refuse_bound(const char *field, int64_t given, int64_t least, int64_t most)
+{
+    return (struct refusal){REFUSED_BOUND, field, {given, least, most}};
+}
+
+/* ---- bids ---------------------------------------------------------------------------------------- */
+
+static struct refusal check_alternative(const struct market_bid *bid, size_t i)
+{
+    const struct market_alternative *a = &bid->alternatives[i];
+    const struct market_choice *c = &a->choices[0];
+    if (a->limit < 0 || a->limit > MARKET_RATE_MAX)
+        return refuse_bound("limit", a->limit, 0, MARKET_RATE_MAX);
+    if (a->transfer != 0)
+        return refuse(REFUSED_UNSUPPORTED, "transfer");
+    if (c->speed_milli < 1 || c->speed_milli > MARKET_SPEED_MAX)
+        return refuse_bound("speed", c->speed_milli, 1, MARKET_SPEED_MAX);
+    if (!amounts_valid(&c->amounts))
+        return refuse_bound("amounts", c->amounts.gpu_milli, 1, MARKET_NODE_GPUS_MAX * 1000);
+    if (a->level == LEVEL_RACKS && a->racks < 1)
+        return refuse_bound("racks", a->racks, 1, INT32_MAX);
+    return accept();
+}
+
+static struct refusal check_bid(const struct market_bid *bid)
+{
+    if (bid->kind == BID_DEADLINE)
+        return refuse(REFUSED_UNSUPPORTED, "deadline");
+    if (bid->earliest != 0)
+        return refuse(REFUSED_UNSUPPORTED, "earliest");
+    if (bid->latest != 0 && bid->latest != TIME_NEVER)
+        return refuse(REFUSED_UNSUPPORTED, "deadline");
+    if (bid->role_count != 1)
+        return refuse(REFUSED_UNSUPPORTED, "roles");
+    const struct market_role *role = &bid->roles[0];
+    if (role->replicas_min < 1 || role->replicas_min > MARKET_UNITS_MAX)
+        return refuse_bound("nodes", role->replicas_min, 1, MARKET_UNITS_MAX);
+    if (role->replicas_max != role->replicas_min)
+        return refuse(REFUSED_UNSUPPORTED, "nodes_max");
+    if (bid->alternative_count < 1 || bid->alternative_count > MARKET_ALTERNATIVES_MAX)
+        return refuse_bound("choices", (int64_t)bid->alternative_count, 1, MARKET_ALTERNATIVES_MAX);
+    const time_ms spans[] = {bid->notice, bid->minimum_run, bid->term, bid->run_time};
+    static const char *const names[] = {"notice", "minimum_run", "term", "run_time"};
+    for (size_t i = 0; i < ARRAY_COUNT(spans); i++)
+        if (spans[i] < 0 || spans[i] > MARKET_WINDOW_MAX_MS)
+            return refuse_bound(names[i], spans[i], 0, MARKET_WINDOW_MAX_MS);
+    if (bid->restart_cost < 0 || bid->restart_cost > (int64_t)1 << 40)
+        return refuse_bound("restart_cost", bid->restart_cost, 0, (int64_t)1 << 40);
+    for (size_t i = 0; i < bid->alternative_count; i++) {
+        struct refusal r = check_alternative(bid, i);
+        if (r.reason)
+            return r;
+    }
+    return accept();
+}
+
+/* Some alternative must fit an empty fleet of the nodes that there are, up or down. */
+static struct refusal check_possible(const struct market *m, const struct class *class)
+{
+    int64_t most = 0;
+    for (uint32_t i = 0; i < class->pool_count; i++) {
+        const struct class_pool *cp = &class->pools[i];
+        if (cp->fits && cp->units_milli > MARKET_UNITS_MAX * 1000)
+            return refuse_bound("units", cp->units_milli / 1000, 1, MARKET_UNITS_MAX);
+        if (cp->fits)
+            return accept();
+        most = MAX(most, plan_capacity(m, class, cp, class->replicas));
+    }
+    return (struct refusal){REFUSED_IMPOSSIBLE, "resources", {class->replicas, most, 0}};
+}
+
+static struct refusal bid_check(const struct market *m, const struct market_bid *bid)
+{
+    struct refusal r = check_bid(bid);
+    if (r.reason)
+        return r;
+    struct class class;
+    class_make(m, bid, &class);
+    r = check_possible(m, &class);
+    class_fini(&class);
+    return r;
+}
+
+static struct refusal bid_add(struct market *m, const struct market_bid *bid)
+{
+    if (map_find(&m->bid_by_id, bid->id))
+        return refuse(REFUSED_EXISTS, "id");
+    struct refusal r = check_bid(bid);
+    if (r.reason)
+        return r;
+    uint32_t class = class_find(m, bid);
+    r = check_possible(m, &m->classes[class]);
+    if (r.reason)
+        return r;
+    uint64_t batch_seed = siphash((struct hash_key){m->seed, 0}, &m->batch, sizeof m->batch);
+    uint32_t slot = bid_new(m);
+    m->bids[slot] = (struct bid){.id = bid->id, .tenant = bid->tenant, .batch = m->batch,
+        .tie_key = siphash((struct hash_key){batch_seed, 0}, &bid->request_key, sizeof bid->request_key),
+        .limit = bid->alternatives[0].limit, .pending_limit = -1, .notice = bid->notice,
+        .minimum_run = bid->minimum_run, .term = bid->term, .restart_cost = bid->restart_cost,
+        .class = class, .renew = bid->renew, .urgent = bid->urgent};
+    map_set(&m->bid_by_id, bid->id, slot);
+    tenant_get(m, bid->tenant);
+    bid_enqueue(m, slot);
+    return accept();
+}
+
+static struct refusal bid_change(struct market *m, market_id id, udollar limit)
+{
+    uint32_t slot = (uint32_t)map_get(&m->bid_by_id, id);
+    if (slot == 0)
+        return refuse(REFUSED_UNKNOWN, "bid");
+    if (limit < 0 || limit > MARKET_RATE_MAX)
+        return refuse_bound("limit", limit, 0, MARKET_RATE_MAX);
+    struct bid *b = &m->bids[slot];
+    if (b->lease) {
+        b->pending_limit = limit;
+        if (m->leases[b->lease].state != LEASE_VACATING)
+            lease_set_limit(m, b->lease);
+        return accept();
+    }
+    bid_set_limit(m, slot, limit);
+    if (b->waiting)
+        class_touch(m, b->class);
+    return accept();
+}
+
+static struct refusal bid_cancel(struct market *m, market_id id)
+{
+    uint32_t slot = (uint32_t)map_get(&m->bid_by_id, id);
+    if (slot == 0)
+        return refuse(REFUSED_UNKNOWN, "bid");
+    if (m->bids[slot].lease) {
+        lease_preempt(m, m->bids[slot].lease, RELEASE_CANCELLED, NULL);
+        return accept();
+    }
+    bid_dequeue(m, slot);
+    struct market_event *e = event_add(m, EVENT_RELEASED, slot);
+    e->released.reason = RELEASE_CANCELLED;
+    e->released.at = m->now;
+    bid_drop(m, slot);
+    return accept();
+}
+
+/* ---- nodes ----------------------------------------------------------------------------------------- */
+
+static struct refusal check_node(const struct market_node *n)
+{
+    if (!amounts_valid(&n->amounts))
+        return refuse_bound("amounts", n->amounts.core_milli, 1, INT32_MAX);
+    if (n->amounts.gpu_milli % 1000)
+        return refuse_bound("amounts.gpu", n->amounts.gpu_milli, 0, MARKET_NODE_GPUS_MAX * 1000);
+    if (n->ask < 0 || n->ask > MARKET_RATE_MAX)
+        return refuse_bound("ask", n->ask, 0, MARKET_RATE_MAX);
+    return accept();
+}
+
+static void node_lose(struct market *m, uint32_t node, time_ms last_contact)
+{
+    while (m->nodes[node].lease_count)
+        lease_node_lost(m, m->nodes[node].leases[0], node, last_contact);
+    if (m->nodes[node].up)
+        node_down(m, node);
+}
+
+static void node_evict(struct market *m, uint32_t node)
+{
+    for (uint32_t i = 0; i < m->nodes[node].lease_count; i++) {
+        uint32_t lease = m->nodes[node].leases[i];
+        if (m->leases[lease].state != LEASE_VACATING)
+            lease_preempt(m, lease, RELEASE_DRAINED, NULL);
+    }
+}
+
+static struct refusal node_command(struct market *m, const struct market_command *c)
+{
+    uint32_t node = (uint32_t)map_get(&m->node_by_id, c->on_node.node);
+    if (node == 0)
+        return refuse(REFUSED_UNKNOWN, "node");
+    if (c->type == MARKET_NODE_DOWN) {
+        node_lose(m, node, c->on_node.last_contact);
+    } else if (c->type == MARKET_ASK_SET) {
+        if (c->on_node.ask < 0 || c->on_node.ask > MARKET_RATE_MAX)
+            return refuse_bound("ask", c->on_node.ask, 0, MARKET_RATE_MAX);
+        node_ask(m, node, c->on_node.ask);
+    } else {
+        node_drain(m, node, c->type == MARKET_NODE_DRAIN);
+        if (c->type == MARKET_NODE_DRAIN && c->on_node.evict)
+            node_evict(m, node);
+    }
+    return accept();
+}
+
+/* ---- leases, settings, accounts, ticks --------------------------------------------------------------- */
+
+static struct refusal lease_command(struct market *m, const struct market_command *c)
+{
+    uint32_t bid = (uint32_t)map_get(&m->bid_by_id, c->lease.bid);
+    if (bid == 0)
+        return refuse(REFUSED_UNKNOWN, "bid");
+    uint32_t lease = m->bids[bid].lease;
+    if (lease == 0 || m->bids[bid].attempt != c->lease.attempt)
+        return refuse(REFUSED_STATE, "attempt");
+    if (c->type == MARKET_LEASE_STARTED)
+        lease_start(m, lease);
+    else if (c->type == MARKET_REPLICA_ENDED)
+        lease_replica_ended(m, lease, c->lease.role, c->lease.rank);
+    else
+        lease_close(m, lease, m->leases[lease].state == LEASE_VACATING ? m->leases[lease].reason : RELEASE_ENDED,
+                    MIN(c->lease.at, m->now), c->lease.requeue);
+    return accept();
+}
+
+static struct refusal setting_set(struct market *m, enum market_setting name, int64_t value)
+{
+    if ((unsigned)name >= MARKET_SETTING_COUNT)
+        return refuse(REFUSED_UNKNOWN, "setting");
+    if (value < setting_range[name].least || value > setting_range[name].most)
+        return refuse_bound("value", value, setting_range[name].least, setting_range[name].most);
+    m->settings[name] = value;
+    return accept();
+}
+
+static struct refusal account_set(struct market *m, market_id tenant, bool limited, udollar budget)
+{
+    if (limited && budget < 0)
+        return refuse_bound("budget", budget, 0, INT64_MAX);
+    struct tenant *t = tenant_get(m, tenant);
+    t->limited = limited;
+    t->budget = budget;
+    return accept();
+}
+
+/* Bids that their project could not pay for try again. */
+static void parked_release(struct market *m)
+{
+    uint32_t count = m->parked_count;
+    uint32_t *parked = TAKE(m->parked);
+    m->parked_count = m->parked_capacity = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        m->bids[parked[i]].parked = false;
+        bid_enqueue(m, parked[i]);
+    }
+    xfree(parked);
+}
+
+static void tick(struct market *m)
+{
+    time_ms since = m->last_tick ? m->last_tick : m->now;
+    m->last_tick = m->now;
+    m->tick_wanted = false;
+    ledger_book_all(m);
+    ledger_settle(m);
+    menu_post(m, since);
+    lease_tick(m);
+    ledger_budgets(m);
+    parked_release(m);
+    for (uint32_t i = 1; i < m->class_count; i++) {
+        m->classes[i].failed = false;
+        if (m->classes[i].waiting)
+            class_touch(m, i);
+    }
+}
+
+/* ---- a batch ------------------------------------------------------------------------------------------ */
+
+/* Settings, loss, releases, gain, cancels, reprices, arrivals; the tick last. */
+static int command_order(enum market_command_type type)
+{
+    switch (type) {
+    case MARKET_SETTING_SET:
+    case MARKET_ACCOUNT_SET:
+        return 0;
+    case MARKET_NODE_DOWN:
+    case MARKET_NODE_DRAIN:
+        return 1;
+    case MARKET_LEASE_STARTED:
+    case MARKET_REPLICA_ENDED:
+    case MARKET_LEASE_ENDED:
+        return 2;
+    case MARKET_NODE_UP:
+    case MARKET_NODE_UNDRAIN:
+    case MARKET_ASK_SET:
+        return 3;
+    case MARKET_BID_CANCEL:
+        return 4;
+    case MARKET_BID_CHANGE:
+        return 5;
+    case MARKET_BID_ADD:
+    case MARKET_RESERVATION_ADD:
+    case MARKET_RESERVATION_CHANGE:
+        return 6;
+    case MARKET_TICK:
+        return 7;
+    }
+    return 7;
+}
+
+static struct refusal command_apply(struct market *m, const struct market_command *c)
+{
+    struct refusal r;
+    switch (c->type) {
+    case MARKET_NODE_UP:
+        r = check_node(&c->node);
+        if (r.reason == REFUSED_NONE) {
+            uint32_t node = (uint32_t)map_get(&m->node_by_id, c->node.id);
+            if (node)
+                node_lose(m, node, m->now);
+            node_up(m, &c->node);
+        }
+        return r;
+    case MARKET_NODE_DOWN:
+    case MARKET_NODE_DRAIN:
+    case MARKET_NODE_UNDRAIN:
+    case MARKET_ASK_SET:
+        return node_command(m, c);
+    case MARKET_SETTING_SET:
+        return setting_set(m, c->setting.name, c->setting.value);
+    case MARKET_ACCOUNT_SET:
+        return account_set(m, c->account.tenant, c->account.limited, c->account.budget);
+    case MARKET_BID_ADD:
+        return bid_add(m, &c->bid);
+    case MARKET_BID_CHANGE:
+        return bid_change(m, c->change.bid, c->change.limit);
+    case MARKET_BID_CANCEL:
+        return bid_cancel(m, c->change.bid);
+    case MARKET_LEASE_STARTED:
+    case MARKET_REPLICA_ENDED:
+    case MARKET_LEASE_ENDED:
+        return lease_command(m, c);
+    case MARKET_TICK:
+        tick(m);
+        return accept();
+    case MARKET_RESERVATION_ADD:
+    case MARKET_RESERVATION_CHANGE:
+        return refuse(REFUSED_UNSUPPORTED, "reservation");
+    }
+    return refuse(REFUSED_UNKNOWN, "type");
+}
+
+struct place_in_batch {
+    int order;
+    size_t index;
+};
+
+static int place_compare(const void *x, const void *y, const void *context)
+{
+    (void)context;
+    const struct place_in_batch *a = x, *b = y;
+    int c = COMPARE(a->order, b->order);
+    return c ? c : COMPARE(a->index, b->index);
+}
+
+void market_apply(struct market *m, time_ms now, const struct market_command *commands,
+                  size_t count, struct market_events *events)
+{
+    CHECK(now >= m->now);
+    m->now = now;
+    m->batch++;
+    m->events = events;
+    struct place_in_batch *order = xcalloc(count + 1, sizeof *order);
+    for (size_t i = 0; i < count; i++)
+        order[i] = (struct place_in_batch){command_order(commands[i].type), i};
+    sort(order, count, sizeof *order, place_compare, NULL);
+    classes_refresh(m);
+    lease_due(m);
+    for (size_t i = 0; i < count; i++) {
+        struct refusal r = command_apply(m, &commands[order[i].index]);
+        if (r.reason == REFUSED_NONE)
+            continue;
+        struct market_event *e = event_add(m, EVENT_REFUSED, 0);
+        e->refused.index = order[i].index;
+        e->refused.reason = r.reason;
+        e->refused.field = r.field;
+        memcpy(e->refused.numbers, r.numbers, sizeof r.numbers);
+    }
+    clear_batch(m);
+    xfree(order);
+    m->events = NULL;
+}
+
+time_ms market_deadline(const struct market *m)
+{
+    time_ms next = TIME_NEVER;
+    for (uint32_t i = 0; i < m->vacating_count; i++)
+        next = MIN(next, m->leases[m->vacating[i]].vacate_by);
+    return next;
+}
+
+int64_t market_setting(const struct market *m, enum market_setting name)
+{
+    CHECK((unsigned)name < MARKET_SETTING_COUNT);
+    return m->settings[name];
+}
+
+enum market_refusal bid_refusal(const struct market *m, const struct market_bid *bid, const char **ret_field,
+                                int64_t ret_numbers[3])
+{
+    struct refusal r = bid_check(m, bid);
+    *ret_field = r.field;
+    memcpy(ret_numbers, r.numbers, sizeof r.numbers);
+    return r.reason;
+}

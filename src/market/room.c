@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One node's insides: whole GPUs are placed buddy-aligned (an aligned block of the next power of
+ * two with as few free GPUs as do), a share goes to the fullest GPU that still holds it. */
+#include "market/market_internal.h"
+
+#define GPU_MILLI 1000
+
+bool amounts_valid(const struct market_amounts *a)
+{
+    bool whole = a->gpu_milli % GPU_MILLI == 0 || a->gpu_milli < GPU_MILLI;
+    return whole && a->gpu_milli >= 0 && a->gpu_milli <= MARKET_NODE_GPUS_MAX * GPU_MILLI &&
+           a->core_milli >= 0 && a->core_milli <= INT32_MAX && a->memory_mib >= 0 &&
+           a->memory_mib <= INT32_MAX && a->disk_mib >= 0 && a->disk_mib <= INT64_C(1) << 40 &&
+           (a->gpu_milli > 0 || a->core_milli > 0);
+}
+
+int64_t amounts_units(const struct market_amounts *node, const struct market_amounts *amounts)
+{
+    int64_t units = node->gpu_milli ? node->gpu_milli : node->core_milli;
+    const int64_t of[] = {node->gpu_milli, node->core_milli, node->memory_mib, node->disk_mib};
+    const int64_t takes[] = {amounts->gpu_milli, amounts->core_milli, amounts->memory_mib,
+                             amounts->disk_mib};
+    int64_t most = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(of); i++) {
+        if (takes[i] > of[i])
+            return 0;
+        if (takes[i])
+            most = MAX(most, mul_div_ceil(takes[i], units, of[i]));
+    }
+    return most;
+}
+
+struct room room_empty(const struct market_amounts *node)
+{
+    struct room r = {.free = *node};
+    for (int64_t i = 0; i < node->gpu_milli / GPU_MILLI; i++)
+        r.share[i] = GPU_MILLI;
+    return r;
+}
+
+static int gpus_free(const struct room *r, int64_t first, int64_t size)
+{
+    int free = 0;
+    for (int64_t i = first; i < first + size && i < MARKET_NODE_GPUS_MAX; i++)
+        free += r->share[i] == GPU_MILLI;
+    return free;
+}
+
+static uint64_t gpus_lowest(const struct room *r, int64_t first, int64_t count)
+{
+    uint64_t mask = 0;
+    for (int64_t i = first; count > 0; i++)
+        if (r->share[i] == GPU_MILLI) {
+            mask |= UINT64_C(1) << i;
+            count--;
+        }
+    return mask;
+}
+
+static uint64_t gpus_whole(const struct room *r, int64_t count)
+{
+    int64_t size = 1;
+    while (size < count)
+        size *= 2;
+    for (; size <= MARKET_NODE_GPUS_MAX; size *= 2) {
+        int64_t best = -1;
+        int best_free = 0;
+        for (int64_t first = 0; first < MARKET_NODE_GPUS_MAX; first += size) {
+            int free = gpus_free(r, first, size);
+            if (free >= count && (best < 0 || free < best_free)) {
+                best = first;
+                best_free = free;
+            }
+        }
+        if (best >= 0)
+            return gpus_lowest(r, best, count);
+    }
+    return 0;
+}
+
+static uint64_t gpus_shared(const struct room *r, int64_t milli)
+{
+    int best = -1;
+    for (int i = 0; i < MARKET_NODE_GPUS_MAX; i++)
+        if (r->share[i] >= milli && (best < 0 || r->share[i] < r->share[best]))
+            best = i;
+    return best < 0 ? 0 : UINT64_C(1) << best;
+}
+
+bool room_fits(const struct room *r, const struct market_amounts *a, uint64_t *ret_gpus)
+{
+    *ret_gpus = 0;
+    if (a->gpu_milli > r->free.gpu_milli || a->core_milli > r->free.core_milli ||
+        a->memory_mib > r->free.memory_mib || a->disk_mib > r->free.disk_mib)
+        return false;
+    if (a->gpu_milli == 0)
+        return true;
+    *ret_gpus = a->gpu_milli < GPU_MILLI ? gpus_shared(r, a->gpu_milli)
+                                         : gpus_whole(r, a->gpu_milli / GPU_MILLI);
+    return *ret_gpus != 0;
+}
+
+static void room_move(struct room *r, const struct market_amounts *a, uint64_t gpus, int64_t sign)
+{
+    r->free.gpu_milli += sign * a->gpu_milli;
+    r->free.core_milli += sign * a->core_milli;
+    r->free.memory_mib += sign * a->memory_mib;
+    r->free.disk_mib += sign * a->disk_mib;
+    int64_t each = MIN(a->gpu_milli, GPU_MILLI);
+    for (; gpus; gpus &= gpus - 1) {
+        int i = __builtin_ctzll(gpus);
+        int64_t left = r->share[i] + sign * each;
+        CHECK(left >= 0 && left <= GPU_MILLI);
+        r->share[i] = (uint16_t)left;
+    }
+    CHECK(r->free.gpu_milli >= 0 && r->free.core_milli >= 0 && r->free.memory_mib >= 0 &&
+          r->free.disk_mib >= 0);
+}
+
+void room_take(struct room *r, const struct market_amounts *a, uint64_t gpus)
+{
+    room_move(r, a, gpus, -1);
+}
+
+void room_give(struct room *r, const struct market_amounts *a, uint64_t gpus)
+{
+    room_move(r, a, gpus, 1);
+}
+
+int64_t room_count(const struct room *r, const struct market_amounts *a, int64_t most)
+{
+    struct room rest = *r;
+    int64_t count = 0;
+    uint64_t gpus;
+    while (count < most && room_fits(&rest, a, &gpus)) {
+        room_take(&rest, a, gpus);
+        count++;
+    }
+    return count;
+}

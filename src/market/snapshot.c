@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The whole state as bytes. One description serves both ways: each function codes a field, which is
+ * packed or unpacked. Slots and the order of every list are kept, so that a restored market decides
+ * exactly as the one it came from; trees and maps are built again. */
+#include "market/market_internal.h"
+
+#define SNAPSHOT_FORMAT 1
+
+struct codec {
+    struct buf *out; /* NULL: reading */
+    struct unpack *in;
+};
+
+static void code_i64(struct codec *c, int64_t *value)
+{
+    if (c->out)
+        pack_i64(c->out, *value);
+    else
+        *value = unpack_i64(c->in);
+}
+
+static void code_u64(struct codec *c, uint64_t *value)
+{
+    if (c->out)
+        pack_u64(c->out, *value);
+    else
+        *value = unpack_u64(c->in);
+}
+
+static void code_u32(struct codec *c, uint32_t *value)
+{
+    uint64_t wide = *value;
+    code_u64(c, &wide);
+    if (wide > UINT32_MAX)
+        c->in->bad = true;
+    *value = (uint32_t)wide;
+}
+
+static void code_bool(struct codec *c, bool *value)
+{
+    uint64_t wide = *value;
+    code_u64(c, &wide);
+    *value = wide != 0;
+}
+
+static void code_i128(struct codec *c, int128 *value)
+{
+    uint64_t low = (uint64_t)*value;
+    int64_t high = (int64_t)(*value >> 64);
+    code_u64(c, &low);
+    code_i64(c, &high);
+    *value = (int128)(((unsigned __int128)(uint64_t)high << 64) | low);
+}
+
+/* A count whose elements follow; allocates when reading. `size` bytes each in memory. */
+static void *code_array(struct codec *c, void *items, uint32_t *count, uint32_t *capacity, size_t size)
+{
+    uint64_t wide = *count;
+    if (c->out) {
+        pack_u64(c->out, wide);
+        return items;
+    }
+    wide = unpack_count(c->in, 1);
+    if (wide > UINT32_MAX / 2)
+        c->in->bad = true;
+    *count = c->in->bad ? 0 : (uint32_t)wide;
+    if (capacity)
+        *capacity = *count;
+    xfree(items);
+    return *count ? xcalloc(*count, size) : NULL;
+}
+
+static void code_slots(struct codec *c, uint32_t **items, uint32_t *count, uint32_t *capacity)
+{
+    *items = code_array(c, *items, count, capacity, sizeof **items);
+    for (uint32_t i = 0; i < *count; i++)
+        code_u32(c, &(*items)[i]);
+}
+
+static void code_amounts(struct codec *c, struct market_amounts *a)
+{
+    code_i64(c, &a->gpu_milli);
+    code_i64(c, &a->core_milli);
+    code_i64(c, &a->memory_mib);
+    code_i64(c, &a->disk_mib);
+}
+
+static void code_labels(struct codec *c, market_id *labels)
+{
+    for (size_t i = 0; i < MARKET_LABELS_MAX; i++) {
+        code_u64(c, &labels[i]);
+        if (labels[i] == 0)
+            return;
+    }
+}
+
+static void code_spec(struct codec *c, struct market_node *n)
+{
+    code_u64(c, &n->id);
+    code_u64(c, &n->sku);
+    code_u64(c, &n->accelerator);
+    code_u64(c, &n->place.provider);
+    code_u64(c, &n->place.region);
+    code_u64(c, &n->place.zone);
+    code_u64(c, &n->place.fabric);
+    code_u64(c, &n->place.rack);
+    code_amounts(c, &n->amounts);
+    code_labels(c, n->labels);
+    code_i64(c, &n->ask);
+    code_u64(c, &n->seller);
+    code_u64(c, &n->only_tenant);
+}
+
+static void code_node(struct codec *c, struct node *n)
+{
+    code_spec(c, &n->spec);
+    code_amounts(c, &n->room.free);
+    for (int64_t i = 0; i < MIN(n->spec.amounts.gpu_milli / 1000, MARKET_NODE_GPUS_MAX); i++) {
+        uint32_t share = n->room.share[i];
+        code_u32(c, &share);
+        n->room.share[i] = (uint16_t)share;
+    }
+    code_u32(c, &n->pool);
+    code_bool(c, &n->up);
+    code_bool(c, &n->draining);
+    code_slots(c, &n->leases, &n->lease_count, &n->lease_capacity);
+    code_u32(c, &n->vacating);
+}
+
+static void code_seller(struct codec *c, struct seller *s)
+{
+    code_u64(c, &s->id);
+    code_i128(c, &s->ask_sum);
+    code_i64(c, &s->ask_paid);
+    code_i128(c, &s->rent_weight);
+    code_i128(c, &s->used);
+}
+
+static void code_pool(struct codec *c, struct pool *p)
+{
+    code_u64(c, &p->id);
+    code_u64(c, &p->sku);
+    code_u64(c, &p->accelerator);
+    code_u64(c, &p->provider);
+    code_u64(c, &p->region);
+    code_u64(c, &p->zone);
+    code_labels(c, p->labels);
+    code_spec(c, &p->sample);
+    code_bool(c, &p->by_core);
+    code_slots(c, &p->nodes, &p->node_count, &p->node_capacity);
+    for (size_t i = 0; i <= NODE_UNITS_MAX; i++)
+        code_u32(c, &p->free_nodes[i]);
+    int64_t *numbers[] = {&p->units_milli, &p->used_milli, &p->firm_milli, &p->lowest_ask, &p->marginal, &p->guide,
+                          &p->scarcity, &p->post, &p->noted, &p->wanted_milli};
+    for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
+        code_i64(c, numbers[i]);
+    code_u64(c, &p->running);
+    code_u64(c, &p->waiting);
+    p->sellers = code_array(c, p->sellers, &p->seller_count, &p->seller_capacity, sizeof *p->sellers);
+    for (uint32_t i = 0; i < p->seller_count; i++)
+        code_seller(c, &p->sellers[i]);
+}
+
+static void code_placement(struct codec *c, struct market_placement *p)
+{
+    code_u32(c, &p->role);
+    code_u32(c, &p->rank);
+    code_u64(c, &p->node);
+    code_u64(c, &p->gpus);
+    code_amounts(c, &p->amounts);
+    code_i64(c, &p->units_milli);
+}
+
+static void code_lease(struct codec *c, struct lease *l)
+{
+    uint32_t state = l->state, reason = l->reason;
+    code_u32(c, &l->bid);
+    code_u32(c, &state);
+    code_u32(c, &reason);
+    l->state = (enum lease_state)state;
+    l->reason = (enum market_release)reason;
+    code_u32(c, &l->alternative);
+    code_u32(c, &l->pool);
+    l->placements = code_array(c, l->placements, &l->placement_count, NULL, sizeof *l->placements);
+    if (c->out == NULL && l->placement_count) {
+        l->nodes = xcalloc(l->placement_count, sizeof *l->nodes);
+        l->gone = xcalloc(l->placement_count, sizeof *l->gone);
+    }
+    for (uint32_t i = 0; i < l->placement_count; i++) {
+        code_placement(c, &l->placements[i]);
+        code_u32(c, &l->nodes[i]);
+        code_bool(c, &l->gone[i]);
+    }
+    int64_t *numbers[] = {&l->units_milli, &l->limit_rate, &l->ask_rate, &l->rate, &l->locked_rate,
+                          &l->protected_until, &l->term_until, &l->vacate_by, &l->accrued_to, &l->line_from,
+                          &l->out_since, &l->booked, &l->line_booked, &l->escrow};
+    for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
+        code_i64(c, numbers[i]);
+    bool *flags[] = {&l->firm, &l->charging, &l->blocked, &l->waits};
+    for (size_t i = 0; i < ARRAY_COUNT(flags); i++)
+        code_bool(c, flags[i]);
+    code_i128(c, &l->charge_sum);
+    l->spans = code_array(c, l->spans, &l->span_count, &l->span_capacity, sizeof *l->spans);
+    for (uint32_t i = 0; i < l->span_count; i++) {
+        code_i64(c, &l->spans[i].from);
+        code_i64(c, &l->spans[i].rate);
+    }
+}
+
+static void code_bid(struct codec *c, struct bid *b)
+{
+    code_u64(c, &b->id);
+    code_u64(c, &b->tenant);
+    code_u64(c, &b->tie_key);
+    code_u64(c, &b->batch);
+    int64_t *numbers[] = {&b->limit, &b->pending_limit, &b->notice, &b->minimum_run, &b->term,
+                          &b->restart_cost, &b->charged};
+    for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
+        code_i64(c, numbers[i]);
+    code_u32(c, &b->class);
+    code_u32(c, &b->lease);
+    code_u32(c, &b->attempt);
+    bool *flags[] = {&b->renew, &b->urgent, &b->parked, &b->running, &b->waiting};
+    for (size_t i = 0; i < ARRAY_COUNT(flags); i++)
+        code_bool(c, flags[i]);
+}
+
+static void code_class(struct codec *c, struct market *m, uint32_t slot)
+{
+    if (c->out) {
+        pack_str(c->out, buf_str(&m->classes[slot].key));
+    } else if (class_add(m, unpack_str(c->in)) != slot) {
+        c->in->bad = true;
+        return;
+    }
+    code_bool(c, &m->classes[slot].failed);
+    code_i64(c, &m->classes[slot].failed_value);
+}
+
+static void code_tenant(struct codec *c, struct tenant *t)
+{
+    code_u64(c, &t->id);
+    code_bool(c, &t->limited);
+    code_i64(c, &t->budget);
+    code_i64(c, &t->spent);
+    code_i64(c, &t->held);
+}
+
+static void code_head(struct codec *c, struct market *m)
+{
+    code_u64(c, &m->seed);
+    code_u64(c, &m->batch);
+    code_i64(c, &m->now);
+    code_i64(c, &m->last_tick);
+    for (size_t i = 0; i < MARKET_SETTING_COUNT; i++)
+        code_i64(c, &m->settings[i]);
+    code_i64(c, &m->surplus);
+    code_i64(c, &m->bound);
+    code_bool(c, &m->tick_wanted);
+    code_u64(c, &m->pools_version);
+}
+
+static void code_accounts(struct codec *c, struct market *m)
+{
+    uint32_t count = m->account_count;
+    struct account *all = code_array(c, c->out ? m->accounts : NULL, &count, NULL, sizeof *all);
+    for (uint32_t i = 1; i < count; i++) {
+        uint32_t kind = all[i].name.kind;
+        code_u32(c, &kind);
+        all[i].name.kind = (enum market_account_kind)kind;
+        code_u64(c, &all[i].name.id);
+        code_i64(c, &all[i].balance);
+        if (c->out == NULL)
+            account_get(m, all[i].name)->balance = all[i].balance;
+    }
+    if (c->out == NULL)
+        xfree(all);
+}
+
+static void code_market(struct codec *c, struct market *m)
+{
+    code_head(c, m);
+    m->nodes = code_array(c, m->nodes, &m->node_count, &m->node_capacity, sizeof *m->nodes);
+    for (uint32_t i = 1; i < m->node_count; i++)
+        code_node(c, &m->nodes[i]);
+    m->pools = code_array(c, m->pools, &m->pool_count, &m->pool_capacity, sizeof *m->pools);
+    for (uint32_t i = 1; i < m->pool_count; i++)
+        code_pool(c, &m->pools[i]);
+    uint32_t classes = m->class_count;
+    code_u32(c, &classes);
+    for (uint32_t i = 1; i < classes && !(c->in && c->in->bad); i++)
+        code_class(c, m, i);
+    m->bids = code_array(c, m->bids, &m->bid_count, &m->bid_capacity, sizeof *m->bids);
+    for (uint32_t i = 1; i < m->bid_count; i++)
+        code_bid(c, &m->bids[i]);
+    code_slots(c, &m->free_bids, &m->free_bid_count, &m->free_bid_capacity);
+    m->leases = code_array(c, m->leases, &m->lease_count, &m->lease_capacity, sizeof *m->leases);
+    for (uint32_t i = 1; i < m->lease_count; i++)
+        code_lease(c, &m->leases[i]);
+    code_slots(c, &m->free_leases, &m->free_lease_count, &m->free_lease_capacity);
+    m->tenants = code_array(c, m->tenants, &m->tenant_count, &m->tenant_capacity, sizeof *m->tenants);
+    for (uint32_t i = 1; i < m->tenant_count; i++)
+        code_tenant(c, &m->tenants[i]);
+    code_accounts(c, m);
+    code_slots(c, &m->parked, &m->parked_count, &m->parked_capacity);
+    code_slots(c, &m->vacating, &m->vacating_count, &m->vacating_capacity);
+}
+
+void market_snapshot(const struct market *m, struct buf *out)
+{
+    struct codec c = {.out = out};
+    pack_u64(out, SNAPSHOT_FORMAT);
+    code_market(&c, (struct market *)(uintptr_t)m); /* writing changes nothing */
+}
+
+/* No slot may point outside its array, whatever the bytes say. */
+static bool slots_hold(const struct market *m)
+{
+    bool ok = true;
+    for (uint32_t i = 1; i < m->node_count; i++)
+        ok &= m->nodes[i].pool > 0 && m->nodes[i].pool < m->pool_count;
+    for (uint32_t i = 1; i < m->node_count; i++)
+        for (uint32_t j = 0; j < m->nodes[i].lease_count; j++)
+            ok &= m->nodes[i].leases[j] < m->lease_count;
+    for (uint32_t i = 1; i < m->pool_count; i++)
+        for (uint32_t j = 0; j < m->pools[i].node_count; j++)
+            ok &= m->pools[i].nodes[j] < m->node_count;
+    for (uint32_t i = 1; i < m->bid_count; i++)
+        ok &= m->bids[i].class < m->class_count && m->bids[i].lease < m->lease_count;
+    for (uint32_t i = 1; i < m->lease_count; i++) {
+        ok &= m->leases[i].bid < m->bid_count && m->leases[i].pool < m->pool_count;
+        for (uint32_t j = 0; j < m->leases[i].placement_count; j++)
+            ok &= m->leases[i].nodes[j] < m->node_count;
+    }
+    for (uint32_t i = 0; i < m->vacating_count; i++)
+        ok &= m->vacating[i] < m->lease_count;
+    for (uint32_t i = 0; i < m->parked_count; i++)
+        ok &= m->parked[i] < m->bid_count;
+    return ok && m->bid_count > 0 && m->lease_count > 0 && m->tenant_count > 0 && m->pool_count > 0 && m->node_count > 0;
+}
+
+static void pool_index(struct market *m, uint32_t slot)
+{
+    _cleanup_buf_ struct buf key = BUF_INIT(4096);
+    pool_key(&m->pools[slot].sample, &key);
+    str_map_set(&m->pool_by_key, buf_str(&key), slot);
+}
+
+static void maps_build(struct market *m)
+{
+    for (uint32_t i = 1; i < m->node_count; i++)
+        map_set(&m->node_by_id, m->nodes[i].spec.id, i);
+    for (uint32_t i = 1; i < m->pool_count; i++)
+        pool_index(m, i);
+    for (uint32_t i = 1; i < m->tenant_count; i++)
+        map_set(&m->tenant_by_id, m->tenants[i].id, i);
+    for (uint32_t i = 1; i < m->bid_count; i++) {
+        struct bid *b = &m->bids[i];
+        if (b->id == 0)
+            continue;
+        map_set(&m->bid_by_id, b->id, i);
+        if (b->running)
+            tree_insert(m, &m->classes[b->class].running, i);
+        if (b->waiting)
+            tree_insert(m, &m->classes[b->class].waiting, i);
+    }
+    m->classes_version = m->pools_version + 1;
+    classes_refresh(m);
+}
+
+struct market *market_restore(struct unpack *in)
+{
+    if (unpack_u64(in) != SNAPSHOT_FORMAT)
+        return NULL;
+    struct market *m = market_new(0);
+    struct codec c = {.in = in};
+    code_market(&c, m);
+    if (in->bad || !slots_hold(m)) {
+        market_free(m);
+        return NULL;
+    }
+    maps_build(m);
+    return m;
+}
