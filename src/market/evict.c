@@ -150,9 +150,7 @@ static bool area_fits(const struct eviction *e)
 
 static bool victims_lift(struct eviction *e)
 {
-    int128 loss = 0;
     for (uint32_t i = 0; i < e->victim_count; i++) {
-        loss += e->victims[i].loss;
         victim_lift(e, &e->victims[i], true);
         if (area_fits(e)) {
             for (uint32_t j = i + 1; j-- > 0;) {
