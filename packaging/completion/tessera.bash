@@ -10,7 +10,7 @@ _tessera() {
             grep -oE '^[a-z]+|--[a-z-]+')
     else
         choices=$("$program" "${command[@]:0:2}" --help 2>/dev/null || "$program" "${command[0]}" --help 2>/dev/null)
-        choices=$(grep -oE '^ +(-[a-z], )?--[a-z-]+' <<<"$choices" | grep -oE -- '--[a-z-]+'
+        choices=$(grep -oE '^ +(-[a-zA-Z], )?--[a-z-]+' <<<"$choices" | grep -oE -- '--[a-z-]+'
         # The second word of "node add" and its like.
         [ ${#command[@]} != 1 ] || "$program" --help 2>/dev/null | awk -v c="${command[0]}" '$1 == c && NF > 3 && /^  [a-z]+ [a-z]+  / { print $2 }')
     fi
