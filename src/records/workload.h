@@ -56,3 +56,7 @@ struct workload_request {
 };
 
 extern const struct record workload_choice_record, workload_request_record;
+
+/* What no field says alone: names, the archive that paths need, racks, order of times, amounts.
+ * Both a decoded request and a task file are put to it. err holds `field: what is allowed`. */
+int workload_check(const struct workload_request *request, struct error *err);

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "records/api.h"
+#include "records/table.h"
+
+/* ---- nodes ---------------------------------------------------------------------------------------- */
+
+#define R api_node_replica
+static const struct field api_node_replica_fields[] = {
+    TEXT(R, workload, KEEP, "Id of the workload."),
+    TEXT(R, name, OMIT, "Its name."),
+    TEXT(R, project, KEEP, "Name of its project."),
+    COUNT(R, attempt, KEEP, NULL, "Attempt, from 1."),
+    COUNT(R, role, OMIT, NULL, "Role in the workload."),
+    COUNT(R, rank, KEEP, NULL, "Rank in the gang."),
+    TEXT(R, state, KEEP, "assigned, running or ended."),
+    NUMBERS(R, gpus, OMIT, 64, "Indices of its GPUs."),
+    INLINE(R, amounts, agent_amounts, "What it takes."),
+};
+RECORD(api_node_replica, "A replica on a node.");
+
+#define N api_node
+static const struct field api_node_fields[] = {
+    TEXT(N, id, KEEP, "Id."),
+    TEXT(N, name, KEEP, "Name, unique in the fleet."),
+    TEXT(N, state, KEEP, "up, draining or lost."),
+    TEXT(N, sku, KEEP, "Make."),
+    TEXT(N, accelerator, OMIT, "GPU model."),
+    TEXT(N, address, KEEP, "Address at which replicas reach one another."),
+    TEXT(N, pool, OMIT, "Name of its pool."),
+    INLINE(N, place, agent_place, "Where it stands."),
+    TEXTS(N, labels, OMIT, 16, "Labels."),
+    INLINE(N, amounts, agent_amounts, "What it gives to workloads."),
+    INLINE(N, free, agent_amounts, "What is free of it."),
+    COUNT(N, ask_udollar_per_hour, KEEP, UNIT_RATE, "Rate under which its units do not run."),
+    COUNT(N, contact_age_ms, KEEP, "ms", "Time since its last renewal."),
+    TEXT(N, version, OMIT, "Version of its agent."),
+    FLAG(N, unconfined, OMIT, "Work runs there as the agent's own user."),
+    TEXTS(N, missing, OMIT, 64, "Capabilities that its agent goes without."),
+    LIST(N, gpus, OMIT, agent_gpu, 64, "Its GPUs."),
+    LIST(N, replicas, OMIT, api_node_replica, AGENT_REPLICAS_MAX, "What is on it."),
+};
+RECORD(api_node, "A node.");
+
+static const struct field api_nodes_fields[] = {
+    LIST(api_nodes, nodes, KEEP, api_node, ANSWER_MOST, "Nodes."),
+    TEXT(api_nodes, cursor, OMIT, "Pass it as ?cursor= for more; empty at the end."),
+};
+RECORD(api_nodes, "A page of nodes.");
+
+static const struct field api_nodes_add_fields[] = {
+    LIST(api_nodes_add, nodes, FIELD_REQUIRED, agent_facts, 1000, "Nodes to register."),
+};
+RECORD(api_nodes_add, "Many nodes at once.");
+
+static const struct field api_nodes_added_fields[] = {
+    COUNT(api_nodes_added, seq, KEEP, NULL, "Number in the journal that holds them."),
+    TEXTS(api_nodes_added, nodes, KEEP, ANSWER_MOST, "Their ids, in order."),
+};
+RECORD(api_nodes_added, "The answer to a registration of many.");
+
+static const struct field api_renew_fields[] = {
+    TEXTS(api_renew, nodes, FIELD_REQUIRED, 20000, "Ids of the nodes that are in contact."),
+};
+RECORD(api_renew, "A renewal for many nodes.");
+
+static const struct field api_renewed_fields[] = {
+    COUNT(api_renewed, renewed, KEEP, "nodes", "How many were renewed."),
+    TEXTS(api_renewed, unknown, OMIT, ANSWER_MOST,
+          "Not registered, or given up: register these again."),
+};
+RECORD(api_renewed, "The answer to a renewal.");
+
+static const struct field api_drain_fields[] = {
+    FLAG(api_drain, evict, OMIT, "What runs there gets its notice; else it may end by itself."),
+};
+RECORD(api_drain, "How a node is drained.");
+
+static const struct field api_node_token_fields[] = {
+    RANGE(api_node_token, valid_ms, OMIT, 0, 600000, "ms",
+          "How long it works; 0: the most, 10 minutes."),
+};
+RECORD(api_node_token, "A request for a token that lets one machine join.");
+
+static const struct field api_node_token_made_fields[] = {
+    TEXT(api_node_token_made, token, KEEP, "The token, good once."),
+    COUNT(api_node_token_made, expires_ms, KEEP, TIME_UNIT, "When it stops working."),
+    TEXT(api_node_token_made, command, OMIT, "What to type on the other machine."),
+    TEXT(api_node_token_made, text, OMIT, "Why there is no command, and what to do."),
+};
+RECORD(api_node_token_made, "A token that lets one machine join.");
+
+/* ---- projects and keys ---------------------------------------------------------------------------- */
+
+static const struct field api_project_fields[] = {
+    TEXT(api_project, id, KEEP, "Id."),
+    TEXT(api_project, name, KEEP, "Name."),
+    FLAG(api_project, limited, KEEP, "False: billed without limit."),
+    COUNT(api_project, budget_udollar, OMIT, "µ$", "What it may spend in all."),
+    COUNT(api_project, spent_udollar, KEEP, "µ$", "What it spent, refunds taken off."),
+};
+RECORD(api_project, "A project.");
+
+static const struct field api_projects_fields[] = {
+    LIST(api_projects, projects, KEEP, api_project, ANSWER_MOST, "Projects."),
+};
+RECORD(api_projects, "Projects.");
+
+static const struct field api_project_create_fields[] = {
+    SHORT(api_project_create, name, FIELD_REQUIRED, 63,
+          "Name: small letters, digits and `-`, unique."),
+    PRESENT(api_project_create, budget_udollar, budget_present, 0, MONEY_MOST, "µ$",
+            "What it may spend in all; absent: no limit."),
+};
+RECORD(api_project_create, "A new project.");
+
+static const struct field api_project_change_fields[] = {
+    PRESENT(api_project_change, budget_udollar, budget_present, 0, MONEY_MOST, "µ$",
+            "What it may spend in all; this or unlimited."),
+    FLAG(api_project_change, unlimited, OMIT, "Takes its budget away: billed without limit."),
+};
+RECORD(api_project_change, "A change of a project.");
+
+#define K api_key
+static const struct field api_key_fields[] = {
+    TEXT(K, id, KEEP, "Id."),
+    TEXT(K, snippet, KEEP, "Its first letters."),
+    TEXT(K, role, KEEP, "admin, operator, member, viewer or agent."),
+    TEXT(K, project, OMIT, "Name of the project that it is bound to; empty: all."),
+    TEXT(K, principal, OMIT, "Whom it was made for."),
+    TEXT(K, node, OMIT, "Node that an agent's key is bound to."),
+    COUNT(K, created_ms, KEEP, TIME_UNIT, "When it was made."),
+    COUNT(K, expires_ms, OMIT, TIME_UNIT, "When it stops working; 0: never."),
+    FLAG(K, revoked, OMIT, "Whether it was revoked."),
+};
+RECORD(api_key, "A key, without its secret.");
+
+static const struct field api_keys_fields[] = {
+    LIST(api_keys, keys, KEEP, api_key, ANSWER_MOST, "Keys."),
+};
+RECORD(api_keys, "Keys.");
+
+static const struct field api_key_create_fields[] = {
+    SHORT(api_key_create, role, FIELD_REQUIRED, 16, "admin, operator, member or viewer."),
+    SHORT(api_key_create, project, OMIT, NAME_MOST, "Project that it is bound to; empty: all."),
+    SHORT(api_key_create, name, OMIT, NAME_MOST, "Whom it is made for."),
+    RANGE(api_key_create, valid_ms, OMIT, 0, SPAN_MOST * 10, "ms",
+          "How long it works; 0: until it is revoked."),
+};
+RECORD(api_key_create, "A new key.");
+
+static const struct field api_key_created_fields[] = {
+    TEXT(api_key_created, id, KEEP, "Id."),
+    TEXT(api_key_created, key, KEEP, "The key, shown this once."),
+};
+RECORD(api_key_created, "A key that was made.");
+
+static const struct field api_whoami_fields[] = {
+    TEXT(api_whoami, role, KEEP, "Role of the key."),
+    TEXT(api_whoami, project, OMIT, "Project that the key is bound to; empty: all."),
+    TEXT(api_whoami, principal, OMIT, "Whom the key was made for."),
+    TEXT(api_whoami, version, KEEP, "Version of the server."),
+    COUNT(api_whoami, seq, KEEP, NULL, "Number in the journal that was applied last."),
+    COUNT(api_whoami, now_ms, KEEP, TIME_UNIT, "The server's clock."),
+};
+RECORD(api_whoami, "Who is asking, and whom.");
