@@ -3,21 +3,6 @@
 
 #include "base/check.h"
 
-uint32_t mix_random(uint64_t *state)
-{
-    *state = *state * 6364136223846793005u + 1442695040888963407u;
-    return (uint32_t)(*state >> 33);
-}
-
-struct mix_job mix_job(uint64_t *state)
-{
-    static const int nodes[] = {1, 1, 1, 1, 1, 1, 2, 2, 4, 8, 16, 32};
-    struct mix_job job = {.nodes = nodes[mix_random(state) % 12]};
-    job.gpus = job.nodes > 1 ? 8 : 1 << mix_random(state) % 4;
-    job.minutes = 10 + (int)(mix_random(state) % 1431);
-    return job;
-}
-
 void mix_submit(struct buf *out, uint64_t number, uint64_t *state)
 {
     struct mix_job job = mix_job(state);

@@ -1,21 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* What the benchmarks submit and register. The job mix is the one that `bench/slurm` gives to Slurm:
- * nodes from {1,1,1,1,1,1,2,2,4,8,16,32}; whole nodes of 8 GPUs where there is more than one, else 1, 2,
- * 4 or 8 GPUs; one core and 10 GB a GPU; 10 minutes to 24 hours. */
+/* What the benchmarks submit and register. The job mix is the one that `bench/slurm` gives to
+ * Slurm. */
+
+#include "mix_job.h"
 
 #include "base/buf.h"
 
 #include <stdint.h>
 
 #define MIX_BODY_SIZE 1024
-
-struct mix_job {
-    int nodes, gpus, minutes;
-};
-/* A small generator with a state of its own, so that runs with one seed are alike. */
-uint32_t mix_random(uint64_t *state);
-struct mix_job mix_job(uint64_t *state);
 
 /* A workload_request of exactly MIX_BODY_SIZE bytes; its limit is 1 to 20 dollars a GPU-hour. */
 void mix_submit(struct buf *out, uint64_t number, uint64_t *state);
