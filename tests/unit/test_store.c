@@ -136,7 +136,7 @@ static void truncation_keeps_the_newest_group_and_events_by_their_own_bound(void
     assert_int_equal(got.seq_first, 1001);
     assert_true(str_is(got.events, "some events"));
 
-    while ((r = journal_truncate(j, UINT64_MAX, UINT64_MAX, &err)) > 0)
+    while ((r = journal_truncate(j, 100000, 100000, &err)) > 0)
         ;
     assert_int_equal(r, 0);
     assert_int_equal(journal_last(j).seq_last, 2000);
