@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "records/agent.h"
 
-#include "records/table.h"
-
 #define NAME_MAX_BYTES 128
 #define SCRIPT_MAX_BYTES (256 << 10)
 #define AMOUNT_MAX ((int64_t)1 << 40)
+#define RECORD(type, text)                                                                         \
+    const struct record type##_record = {.name = #type,                                            \
+                                         .size = sizeof(struct type),                              \
+                                         .fields = type##_fields,                                  \
+                                         .count = ARRAY_COUNT(type##_fields),                      \
+                                         .doc = (text)}
+#define AT(type, member) .offset = offsetof(struct type, member)
 
 static const struct field agent_join_fields[] = {
     {"name", FIELD_STR, AT(agent_join, name), .most = NAME_MAX_BYTES,

@@ -54,6 +54,69 @@ bool span_parse(struct str text, time_ms *ret)
     return decimal_parse(text, 1000, ret) && *ret >= 0;
 }
 
+/* Takes exactly `digits` digits off the front. */
+static bool take_digits(struct str *rest, size_t digits, int64_t least, int64_t most, int64_t *ret)
+{
+    *ret = 0;
+    if (rest->size < digits)
+        return false;
+    for (size_t i = 0; i < digits; i++) {
+        if (rest->data[i] < '0' || rest->data[i] > '9')
+            return false;
+        *ret = *ret * 10 + (rest->data[i] - '0');
+    }
+    *rest = (struct str){rest->data + digits, rest->size - digits};
+    return *ret >= least && *ret <= most;
+}
+
+static bool take_byte(struct str *rest, const char *allowed, char *ret)
+{
+    if (rest->size == 0 || rest->data[0] == '\0' || strchr(allowed, rest->data[0]) == NULL)
+        return false;
+    if (ret)
+        *ret = rest->data[0];
+    *rest = (struct str){rest->data + 1, rest->size - 1};
+    return true;
+}
+
+/* Days since 1970-01-01 of the Gregorian calendar, false where there is no such day. */
+static bool date_days(int64_t year, int64_t month, int64_t day, int64_t *ret)
+{
+    static const int before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365};
+    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    int64_t length = before[month] - before[month - 1] + (leap && month == 2);
+    int64_t past = year - 1;
+    *ret = past * 365 + past / 4 - past / 100 + past / 400 - 719162;
+    *ret += before[month - 1] + (leap && month > 2) + day - 1;
+    return day <= length;
+}
+
+bool time_parse(struct str text, time_ms *ret)
+{
+    struct str rest = str_trim(text);
+    int64_t year, month, day, days, hour, minute, second = 0, zone_hour, zone_minute = 0;
+    if (!take_digits(&rest, 4, 1970, 9999, &year) || !take_byte(&rest, "-", NULL) ||
+        !take_digits(&rest, 2, 1, 12, &month) || !take_byte(&rest, "-", NULL) ||
+        !take_digits(&rest, 2, 1, 31, &day) || !date_days(year, month, day, &days) ||
+        !take_byte(&rest, "Tt ", NULL) || !take_digits(&rest, 2, 0, 23, &hour) ||
+        !take_byte(&rest, ":", NULL) || !take_digits(&rest, 2, 0, 59, &minute))
+        return false;
+    if (take_byte(&rest, ":", NULL) && !take_digits(&rest, 2, 0, 59, &second))
+        return false;
+    char sign;
+    if (take_byte(&rest, "+-", &sign)) {
+        if (!take_digits(&rest, 2, 0, 23, &zone_hour))
+            return false;
+        if (rest.size && (!take_byte(&rest, ":", NULL) || !take_digits(&rest, 2, 0, 59, &zone_minute)))
+            return false;
+        minute -= (zone_hour * 60 + zone_minute) * (sign == '-' ? -1 : 1);
+    } else {
+        take_byte(&rest, "Zz", NULL);
+    }
+    *ret = ((days * 24 + hour) * 60 + minute) * 60000 + second * 1000;
+    return rest.size == 0 && *ret >= 0;
+}
+
 void money_print(struct buf *out, udollar amount)
 {
     uint64_t value = amount < 0 ? 0 - (uint64_t)amount : (uint64_t)amount;
