@@ -6,6 +6,7 @@
 #include "store/snapshot.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -263,6 +264,52 @@ static void a_checkpoint_beside_the_writer_moves_the_log(void **state)
     journal_checkpoint_close(c);
 }
 
+struct follower {
+    struct journal_options options;
+    uint64_t until, seen;
+    bool checkpoints;
+};
+
+/* Follows the journal from its start on a connection of its own until a number is reached. */
+static void *follow(void *argument)
+{
+    struct follower *f = argument;
+    _cleanup_journal_reader_ struct journal_reader *reader = NULL;
+    struct journal_checkpointer *checkpointer = NULL;
+    int r = journal_read_open(&reader, &f->options, NULL);
+    if (r == 0)
+        r = journal_checkpoint_open(&checkpointer, &f->options, NULL);
+    while (r >= 0 && f->seen < f->until) {
+        struct journal_group got = {};
+        r = journal_read_next(reader, f->seen, &got, NULL);
+        if (r > 0 && got.digest != got.seq_last * 7919)
+            break;
+        if (r > 0)
+            f->seen = got.seq_last;
+        else if (r == 0 && f->checkpoints)
+            r = journal_checkpoint_passive(checkpointer, NULL);
+    }
+    journal_checkpoint_close(checkpointer);
+    return NULL;
+}
+
+static void other_threads_follow_and_checkpoint_beside_the_writer(void **state)
+{
+    struct journal_options options = options_of(*state);
+    _cleanup_journal_ struct journal *j = NULL;
+    assert_int_equal(journal_open(&j, &options, NULL), 0);
+    struct follower followers[2] = {{options, 400, 0, false}, {options, 400, 0, true}};
+    pthread_t threads[2];
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, follow, &followers[i]), 0);
+    for (uint64_t seq = 1; seq <= 400; seq += 2)
+        append(j, seq, seq + 1);
+    for (size_t i = 0; i < 2; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(followers[i].seen, 400);
+    }
+}
+
 /* ---- snapshots ----------------------------------------------------------------------------------- */
 
 static void snapshot_put(const struct place *p, uint64_t seq, struct str body)
@@ -385,6 +432,7 @@ int main(void)
         PLACED(a_damaged_file_is_a_clear_error),
         PLACED(a_flipped_bit_in_a_group_is_noticed),
         PLACED(a_checkpoint_beside_the_writer_moves_the_log),
+        PLACED(other_threads_follow_and_checkpoint_beside_the_writer),
         PLACED(a_snapshot_is_read_back_whole),
         PLACED(no_snapshot_is_told_from_damaged_ones),
         PLACED(a_damaged_snapshot_gives_way_to_the_one_before),
