@@ -35,7 +35,8 @@ static int remember(void *context, const struct stream_event *event)
     struct seen *seen = context;
     struct str parts[] = {event->id, event->type, event->data};
     for (size_t i = 0; i < 3; i++)
-        seen->digest = digest_add(seen->digest + parts[i].size, parts[i].data ? parts[i].data : "", parts[i].size);
+        seen->digest = digest_add(seen->digest + parts[i].size, parts[i].data ? parts[i].data : "",
+                                  parts[i].size);
     seen->count++;
     if (!seen->again)
         check_round_trip(event);
@@ -48,8 +49,9 @@ static struct seen read_all(struct str text, size_t step, int *ret_rc)
     struct event_stream s = {.limit = 4096};
     *ret_rc = 0;
     for (size_t at = 0; at < text.size && *ret_rc == 0; at += step)
-        *ret_rc = event_stream_feed(&s, (struct str){text.data + at, step < text.size - at ? step : text.size - at},
-                                    remember, &seen);
+        *ret_rc = event_stream_feed(
+            &s, (struct str){text.data + at, step < text.size - at ? step : text.size - at},
+            remember, &seen);
     event_stream_fini(&s);
     return seen;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as a request: found whole or in pieces alike, parsed, every borrowed text read, and what
- * follows the head taken as a chunked body, whole and byte by byte. */
+/* Any bytes as a request: found whole or in pieces alike, parsed, every borrowed text read, and
+ * what follows the head taken as a chunked body, whole and byte by byte. */
 
 #include "base/memory.h"
 #include "net/http_parse.h"
@@ -19,15 +19,16 @@ static uint64_t request_sum(const struct http_request *r)
     CHECK(r->segment_count <= HTTP_SEGMENTS_MAX && r->query_count <= HTTP_QUERY_MAX);
     CHECK(r->header_count <= HTTP_HEADERS_MAX);
     for (size_t i = 0; i < r->segment_count; i++) {
-        CHECK(r->segments[i].size > 0 && !str_is(r->segments[i], "..") && !str_is(r->segments[i], "."));
+        CHECK(r->segments[i].size > 0 && !str_is(r->segments[i], "..") &&
+              !str_is(r->segments[i], "."));
         sum += text_sum(r->segments[i]);
     }
     for (size_t i = 0; i < r->query_count; i++)
         sum += text_sum(r->query[i].name) + text_sum(r->query[i].value);
     for (size_t i = 0; i < r->header_count; i++)
         sum += text_sum(r->headers[i].name) + text_sum(r->headers[i].value);
-    return sum + text_sum(http_request_header(r, "accept")) + text_sum(http_request_cookie(r, "sid")) +
-           text_sum(http_request_query(r, "a"));
+    return sum + text_sum(http_request_header(r, "accept")) +
+           text_sum(http_request_cookie(r, "sid")) + text_sum(http_request_query(r, "a"));
 }
 
 static size_t head_end_by_bytes(struct str text)
@@ -39,7 +40,8 @@ static size_t head_end_by_bytes(struct str text)
 }
 
 /* The decoded body's sum and size; *ret_rc and *ret_state say how it ended. */
-static uint64_t chunks_sum(struct str text, size_t step, int *ret_rc, enum http_chunk_state *ret_state)
+static uint64_t chunks_sum(struct str text, size_t step, int *ret_rc,
+                           enum http_chunk_state *ret_state)
 {
     struct http_chunks chunks = {0};
     uint64_t sum = 0;

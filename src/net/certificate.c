@@ -36,7 +36,8 @@ const char *certificate_pin(const struct certificate *c)
 
 static int tls_error(struct error *err, int rc, const char *what)
 {
-    return error_set(err, rc == GNUTLS_E_FILE_ERROR ? -ENOENT : -EINVAL, "%s: %s", what, gnutls_strerror(rc));
+    return error_set(err, rc == GNUTLS_E_FILE_ERROR ? -ENOENT : -EINVAL, "%s: %s", what,
+                     gnutls_strerror(rc));
 }
 
 /* ---- making one ---- */
@@ -88,12 +89,13 @@ static int set_name(gnutls_x509_crt_t certificate, const char *name)
 {
     unsigned char address[16];
     if (inet_pton(AF_INET, name, address) == 1)
-        return gnutls_x509_crt_set_subject_alt_name(certificate, GNUTLS_SAN_IPADDRESS, address, 4, GNUTLS_FSAN_APPEND);
+        return gnutls_x509_crt_set_subject_alt_name(certificate, GNUTLS_SAN_IPADDRESS, address, 4,
+                                                    GNUTLS_FSAN_APPEND);
     if (inet_pton(AF_INET6, name, address) == 1)
         return gnutls_x509_crt_set_subject_alt_name(certificate, GNUTLS_SAN_IPADDRESS, address, 16,
                                                     GNUTLS_FSAN_APPEND);
-    return gnutls_x509_crt_set_subject_alt_name(certificate, GNUTLS_SAN_DNSNAME, name, (unsigned)strlen(name),
-                                                GNUTLS_FSAN_APPEND);
+    return gnutls_x509_crt_set_subject_alt_name(certificate, GNUTLS_SAN_DNSNAME, name,
+                                                (unsigned)strlen(name), GNUTLS_FSAN_APPEND);
 }
 
 static int fill(gnutls_x509_crt_t certificate, const char *const *names, size_t name_count)
@@ -106,25 +108,29 @@ static int fill(gnutls_x509_crt_t certificate, const char *const *names, size_t 
     rc = rc < 0 ? rc : gnutls_x509_crt_set_serial(certificate, serial, sizeof serial);
     rc = rc < 0 ? rc : gnutls_x509_crt_set_activation_time(certificate, now - HOUR_S);
     rc = rc < 0 ? rc : gnutls_x509_crt_set_expiration_time(certificate, now + TEN_YEARS_S);
-    rc = rc < 0 ? rc : gnutls_x509_crt_set_dn_by_oid(certificate, GNUTLS_OID_X520_COMMON_NAME, 0, names[0],
-                                                     (unsigned)MIN(strlen(names[0]), 64));
+    rc = rc < 0 ? rc
+                : gnutls_x509_crt_set_dn_by_oid(certificate, GNUTLS_OID_X520_COMMON_NAME, 0,
+                                                names[0], (unsigned)MIN(strlen(names[0]), 64));
     for (size_t i = 0; i < name_count && rc >= 0; i++)
         rc = set_name(certificate, names[i]);
     rc = rc < 0 ? rc : gnutls_x509_crt_set_basic_constraints(certificate, 0, -1);
     rc = rc < 0 ? rc : gnutls_x509_crt_set_key_usage(certificate, GNUTLS_KEY_DIGITAL_SIGNATURE);
-    rc = rc < 0 ? rc : gnutls_x509_crt_set_key_purpose_oid(certificate, GNUTLS_KP_TLS_WWW_SERVER, 0);
+    rc =
+        rc < 0 ? rc : gnutls_x509_crt_set_key_purpose_oid(certificate, GNUTLS_KP_TLS_WWW_SERVER, 0);
     return rc;
 }
 
-static int write_pair(const char *certificate_path, const char *key_path, const gnutls_datum_t pem[2],
-                      struct error *err)
+static int write_pair(const char *certificate_path, const char *key_path,
+                      const gnutls_datum_t pem[2], struct error *err)
 {
     int rc = write_aside(key_path, (struct str){(const char *)pem[1].data, pem[1].size}, 0600, err);
-    return rc ? rc : write_aside(certificate_path, (struct str){(const char *)pem[0].data, pem[0].size}, 0644, err);
+    return rc ? rc
+              : write_aside(certificate_path, (struct str){(const char *)pem[0].data, pem[0].size},
+                            0644, err);
 }
 
-int certificate_make(const char *certificate_path, const char *key_path, const char *const *names, size_t name_count,
-                     struct error *err)
+int certificate_make(const char *certificate_path, const char *key_path, const char *const *names,
+                     size_t name_count, struct error *err)
 {
     CHECK(name_count > 0);
     gnutls_x509_privkey_t key = NULL;
@@ -133,13 +139,17 @@ int certificate_make(const char *certificate_path, const char *key_path, const c
     int rc = gnutls_x509_privkey_init(&key);
     rc = rc < 0 ? rc : gnutls_x509_crt_init(&certificate);
     rc = rc < 0 ? rc
-                : gnutls_x509_privkey_generate(key, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0);
+                : gnutls_x509_privkey_generate(key, GNUTLS_PK_ECDSA,
+                                               GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0);
     rc = rc < 0 ? rc : fill(certificate, names, name_count);
     rc = rc < 0 ? rc : gnutls_x509_crt_set_key(certificate, key);
     rc = rc < 0 ? rc : gnutls_x509_crt_sign2(certificate, certificate, key, GNUTLS_DIG_SHA256, 0);
     rc = rc < 0 ? rc : gnutls_x509_crt_export2(certificate, GNUTLS_X509_FMT_PEM, &pem[0]);
-    rc = rc < 0 ? rc : gnutls_x509_privkey_export2_pkcs8(key, GNUTLS_X509_FMT_PEM, NULL, GNUTLS_PKCS_PLAIN, &pem[1]);
-    rc = rc < 0 ? tls_error(err, rc, "cannot make a certificate") : write_pair(certificate_path, key_path, pem, err);
+    rc = rc < 0 ? rc
+                : gnutls_x509_privkey_export2_pkcs8(key, GNUTLS_X509_FMT_PEM, NULL,
+                                                    GNUTLS_PKCS_PLAIN, &pem[1]);
+    rc = rc < 0 ? tls_error(err, rc, "cannot make a certificate")
+                : write_pair(certificate_path, key_path, pem, err);
     if (pem[1].data)
         gnutls_memset(pem[1].data, 0, pem[1].size);
     gnutls_free(pem[0].data);
@@ -182,7 +192,8 @@ static int take_pin(struct certificate *c)
     return rc;
 }
 
-int certificate_load(struct certificate **ret, const char *certificate_path, const char *key_path, struct error *err)
+int certificate_load(struct certificate **ret, const char *certificate_path, const char *key_path,
+                     struct error *err)
 {
     const char *paths[] = {certificate_path, key_path};
     for (size_t i = 0; i < ARRAY_COUNT(paths); i++)
@@ -191,8 +202,8 @@ int certificate_load(struct certificate **ret, const char *certificate_path, con
     struct certificate *c = xcalloc(1, sizeof *c);
     int rc = gnutls_certificate_allocate_credentials(&c->credentials);
     rc = rc < 0 ? rc
-                : gnutls_certificate_set_x509_key_file2(c->credentials, certificate_path, key_path, GNUTLS_X509_FMT_PEM,
-                                                        NULL, 0);
+                : gnutls_certificate_set_x509_key_file2(c->credentials, certificate_path, key_path,
+                                                        GNUTLS_X509_FMT_PEM, NULL, 0);
     rc = rc < 0 ? rc : take_pin(c);
     if (rc < 0) {
         rc = rc == GNUTLS_E_CERTIFICATE_KEY_MISMATCH

@@ -142,7 +142,8 @@ static int take_line(struct event_stream *s, event_stream_callback *callback, vo
 /* Whether what has been gathered is within the limit. */
 static bool fits(const struct event_stream *s, size_t more)
 {
-    size_t limit = s->limit ? s->limit : LIMIT_DEFAULT, held = s->line.size + s->data.size + s->type.size;
+    size_t limit = s->limit ? s->limit : LIMIT_DEFAULT,
+           held = s->line.size + s->data.size + s->type.size;
     held += s->next_id.size;
     return held <= limit && more <= limit - held;
 }
@@ -154,7 +155,8 @@ static void set_limits(struct event_stream *s)
         all[i]->limit = BUF_LIMIT_DEFAULT; /* `fits` holds the sum of them */
 }
 
-int event_stream_feed(struct event_stream *s, struct str piece, event_stream_callback *callback, void *context)
+int event_stream_feed(struct event_stream *s, struct str piece, event_stream_callback *callback,
+                      void *context)
 {
     set_limits(s);
     while (piece.size > 0) {

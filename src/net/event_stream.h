@@ -29,7 +29,8 @@ void event_stream_format_retry(struct buf *out, int retry_ms);
 struct event_stream {
     size_t limit; /* bytes of one event; 0 = 1 MiB */
     struct buf line, data, type;
-    struct buf id;      /* the last one that an event (even an empty one) has brought: for Last-Event-ID */
+    struct buf
+        id; /* the last one that an event (even an empty one) has brought: for Last-Event-ID */
     struct buf next_id; /* of the event under way */
     bool data_seen, next_id_seen, last_was_cr, bom_checked;
     int64_t retry_ms; /* as the server asked; 0 = never did */

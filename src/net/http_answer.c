@@ -122,7 +122,8 @@ static void append_number(struct buf *out, uint64_t value)
 
 static void append_header(struct buf *out, struct str name, struct str value)
 {
-    CHECK(value.size == 0 || (!memchr(value.data, '\r', value.size) && !memchr(value.data, '\n', value.size)));
+    CHECK(value.size == 0 ||
+          (!memchr(value.data, '\r', value.size) && !memchr(value.data, '\n', value.size)));
     buf_append_str(out, name);
     buf_append(out, ": ", 2);
     buf_append_str(out, value);
@@ -193,12 +194,15 @@ void http_respond(struct http_request *public, const struct http_response *respo
     server_notify(r->server, &r->note, &r->note);
 }
 
-void http_respond_text(struct http_request *r, int status, const char *content_type, struct str body)
+void http_respond_text(struct http_request *r, int status, const char *content_type,
+                       struct str body)
 {
-    http_respond(r, &(struct http_response){.status = status, .content_type = str_from(content_type), .body = body});
+    http_respond(r, &(struct http_response){
+                        .status = status, .content_type = str_from(content_type), .body = body});
 }
 
-void http_respond_file(struct http_request *public, const struct http_response *response, int file, uint64_t size)
+void http_respond_file(struct http_request *public, const struct http_response *response, int file,
+                       uint64_t size)
 {
     struct request *r = request_of(public);
     mark_answered(r);
@@ -209,7 +213,8 @@ void http_respond_file(struct http_request *public, const struct http_response *
     server_notify(r->server, &r->note, &r->note);
 }
 
-struct http_stream *http_stream_begin(struct http_request *public, const struct http_response *response,
+struct http_stream *http_stream_begin(struct http_request *public,
+                                      const struct http_response *response,
                                       const struct http_stream_options *options)
 {
     struct request *r = request_of(public);
@@ -235,7 +240,11 @@ void request_refuse(struct request *r, int status, const char *why)
     static const struct {
         int status;
         const char *code;
-    } codes[] = {{408, "timeout"}, {413, "too_large"}, {431, "too_large"}, {500, "internal"}, {503, "unavailable"}};
+    } codes[] = {{408, "timeout"},
+                 {413, "too_large"},
+                 {431, "too_large"},
+                 {500, "internal"},
+                 {503, "unavailable"}};
     const char *code = "invalid";
     for (size_t i = 0; i < ARRAY_COUNT(codes); i++)
         if (codes[i].status == status)
@@ -261,7 +270,8 @@ static void batch_add(struct http_batch *b, struct http_server *s, struct http_n
         b->last = note;
 }
 
-void http_batch_add(struct http_batch *b, struct http_request *public, const struct http_response *response)
+void http_batch_add(struct http_batch *b, struct http_request *public,
+                    const struct http_response *response)
 {
     struct request *r = request_of(public);
     format(r, response);

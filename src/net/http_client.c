@@ -15,7 +15,7 @@
 #define CONNECT_TIMEOUT_MS 10000
 #define BODY_LIMIT ((size_t)16 * 1024 * 1024)
 #define HEAD_LIMIT ((size_t)64 * 1024)
-#define POLL_MS 1000
+#define POLL_MS 10000
 
 struct http_client {
     CURL *easy;
@@ -42,23 +42,28 @@ static void curl_begin(void)
 
 /* ---- its beginning and end ---- */
 
-static int check_server(const struct http_client_options *options, bool *ret_loopback, struct error *err)
+static int check_server(const struct http_client_options *options, bool *ret_loopback,
+                        struct error *err)
 {
     CURLU *url = curl_url();
     char *scheme = NULL, *host = NULL, *user = NULL, *query = NULL;
     int rc = 0;
     CHECK(url);
     if (options->server == NULL || curl_url_set(url, CURLUPART_URL, options->server, 0) ||
-        curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) || curl_url_get(url, CURLUPART_HOST, &host, 0) ||
+        curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) ||
+        curl_url_get(url, CURLUPART_HOST, &host, 0) ||
         (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0))
-        rc = error_set(err, -EINVAL, "\"%s\" is not a server's URL: http://HOST:PORT or https://HOST:PORT",
+        rc = error_set(err, -EINVAL,
+                       "\"%s\" is not a server's URL: http://HOST:PORT or https://HOST:PORT",
                        options->server ? options->server : "");
-    else if (!curl_url_get(url, CURLUPART_USER, &user, 0) || !curl_url_get(url, CURLUPART_QUERY, &query, 0))
+    else if (!curl_url_get(url, CURLUPART_USER, &user, 0) ||
+             !curl_url_get(url, CURLUPART_QUERY, &query, 0))
         rc = error_set(err, -EINVAL, "the server's URL may hold neither a user nor a query");
     *ret_loopback = rc == 0 && http_host_is_loopback(host);
     if (rc == 0 && !*ret_loopback && strcmp(scheme, "http") == 0 && !options->insecure)
-        rc = error_set(err, -EPERM, "%s is not loopback: plain http would show the key to the network; use https",
-                       host);
+        rc = error_set(
+            err, -EPERM,
+            "%s is not loopback: plain http would show the key to the network; use https", host);
     curl_free(scheme);
     curl_free(host);
     curl_free(user);
@@ -67,7 +72,8 @@ static int check_server(const struct http_client_options *options, bool *ret_loo
     return rc;
 }
 
-int http_client_new(struct http_client **ret, const struct http_client_options *options, struct error *err)
+int http_client_new(struct http_client **ret, const struct http_client_options *options,
+                    struct error *err)
 {
     pthread_once(&curl_once, curl_begin);
     bool loopback;
@@ -81,7 +87,8 @@ int http_client_new(struct http_client **ret, const struct http_client_options *
     c->server = str_dup(server);
     c->key = options->key ? xstrdup(options->key) : NULL;
     c->pin = options->pin ? xstrdup(options->pin) : NULL;
-    c->connect_timeout_ms = options->connect_timeout_ms ? options->connect_timeout_ms : CONNECT_TIMEOUT_MS;
+    c->connect_timeout_ms =
+        options->connect_timeout_ms ? options->connect_timeout_ms : CONNECT_TIMEOUT_MS;
     c->loopback = loopback;
     c->easy = curl_easy_init();
     c->multi = curl_multi_init();
@@ -178,7 +185,8 @@ static size_t give_file(char *to, size_t size, size_t count, void *context)
 {
     struct http_client *c = context;
     uint64_t left = c->call->body_file_size - c->file_offset;
-    ssize_t got = pread(c->call->body_file, to, (size_t)MIN(left, (uint64_t)(size * count)), (off_t)c->file_offset);
+    ssize_t got = pread(c->call->body_file, to, (size_t)MIN(left, (uint64_t)(size * count)),
+                        (off_t)c->file_offset);
     if (got < 0 || (got == 0 && left > 0)) {
         c->failed = -EIO;
         return CURL_READFUNC_ABORT;
@@ -241,7 +249,8 @@ static void set_body(struct http_client *c, const struct http_call *call)
         curl_easy_setopt(c->easy, CURLOPT_SEEKFUNCTION, rewind_file);
         curl_easy_setopt(c->easy, CURLOPT_SEEKDATA, c);
         curl_easy_setopt(c->easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)call->body_file_size);
-    } else if (has_body || strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 || strcmp(method, "PATCH") == 0) {
+    } else if (has_body || strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 ||
+               strcmp(method, "PATCH") == 0) {
         curl_easy_setopt(c->easy, CURLOPT_POST, 1L);
         curl_easy_setopt(c->easy, CURLOPT_POSTFIELDS, call->body.size ? call->body.data : "");
         curl_easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body.size);

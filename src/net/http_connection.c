@@ -20,7 +20,8 @@ static bool wants_input(const struct connection *c)
     if (c->state == CONNECTION_LINGER)
         return true;
     /* a client that sends more requests before it has its answers waits in the kernel */
-    bool busy = c->state == CONNECTION_KEPT || c->state == CONNECTION_ANSWER || c->state == CONNECTION_STREAM;
+    bool busy = c->state == CONNECTION_KEPT || c->state == CONNECTION_ANSWER ||
+                c->state == CONNECTION_STREAM;
     return !c->eof && !(busy && is_full(c));
 }
 
@@ -326,7 +327,8 @@ static void read_input(struct connection *c)
             input_ended(c);
         else
             take_bytes(c, (struct str){c->server->scratch, (size_t)size});
-    } while (c->state != CONNECTION_DEAD && !c->eof && wants_input(c) && transport_has_pending(&c->transport));
+    } while (c->state != CONNECTION_DEAD && !c->eof && wants_input(c) &&
+             transport_has_pending(&c->transport));
 }
 
 static void handshake(struct connection *c)
@@ -401,8 +403,8 @@ static void finish_answer(struct connection *c, bool whole)
 static int send_buffer(struct connection *c, const struct buf *out, bool more_follows)
 {
     while (c->out_sent < out->size) {
-        ssize_t size =
-            transport_send(&c->transport, out->data + c->out_sent, out->size - c->out_sent, more_follows);
+        ssize_t size = transport_send(&c->transport, out->data + c->out_sent,
+                                      out->size - c->out_sent, more_follows);
         if (size < 0)
             return (int)size;
         c->out_sent += (size_t)size;

@@ -106,8 +106,8 @@ void request_gone(struct request *r);
 struct http_stream {
     struct http_note note;
     struct http_server *server;
-    struct connection *connection; /* NULL before the loop has begun it and after the client is gone;
-                                      loop thread only */
+    struct connection *connection; /* NULL before the loop has begun it and after the client is
+                                      gone; loop thread only */
     struct http_stream_options options;
     bool chunked, silent; /* silent: answers HEAD */
     bool begun;           /* its answer came to the loop; loop thread only */
@@ -116,7 +116,8 @@ struct http_stream {
     size_t in_flight; /* handed to the connection, not yet sent */
     bool gone, cut, ended, pending /* its note is on the way */;
 };
-struct http_stream *stream_new(struct http_server *server, const struct http_stream_options *options);
+struct http_stream *stream_new(struct http_server *server,
+                               const struct http_stream_options *options);
 /* Queues where nobody else knows the stream yet. */
 void stream_queue(struct http_stream *s, struct str data);
 /* As http_stream_write, but where *ret_notify becomes true the caller must give the note. */
@@ -139,7 +140,7 @@ void request_refuse(struct request *r, int status, const char *why);
 
 enum connection_state {
     CONNECTION_HANDSHAKE,
-    CONNECTION_HEAD,   /* waiting for a head, or for the rest of one */
+    CONNECTION_HEAD, /* waiting for a head, or for the rest of one */
     CONNECTION_BODY,
     CONNECTION_KEPT,   /* the request is at the handler */
     CONNECTION_ANSWER, /* its answer is on the way out */
@@ -173,8 +174,8 @@ struct connection {
     size_t out_sent;
     uint64_t file_offset;
     struct http_stream *stream;
-    time_ms deadline_ms;    /* TIME_NEVER = none */
-    uint64_t progress;      /* bytes moved since the deadline was set */
+    time_ms deadline_ms; /* TIME_NEVER = none */
+    uint64_t progress;   /* bytes moved since the deadline was set */
     char peer[HTTP_PEER_MAX];
 };
 
@@ -210,17 +211,17 @@ struct http_server {
     struct http_server_options options;
     int epoll, wake;
     struct watch wake_watch;
-    struct list listeners;   /* listener.link */
-    struct list connections; /* connection.link */
-    struct list dead;        /* connection.link */
-    struct list timers;      /* loop_timer.link */
-    struct http_note *local;                    /* from the loop thread itself, newest first */
-    _Atomic(struct http_note *) notes;          /* from others, newest first */
+    struct list listeners;             /* listener.link */
+    struct list connections;           /* connection.link */
+    struct list dead;                  /* connection.link */
+    struct list timers;                /* loop_timer.link */
+    struct http_note *local;           /* from the loop thread itself, newest first */
+    _Atomic(struct http_note *) notes; /* from others, newest first */
     atomic_bool sleeping, stopping;
     time_ms now_ms; /* monotonic, of this round */
     char date[HTTP_DATE_SIZE + 1];
     time_t date_second;
-    char *scratch; /* HTTP_SCRATCH bytes */
+    char *scratch;         /* HTTP_SCRATCH bytes */
     struct request *spare; /* request.next_spare */
     unsigned spare_count;
     int spare_fd; /* given up for a moment where there are no more descriptors */

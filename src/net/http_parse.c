@@ -19,8 +19,8 @@ static const struct {
     struct str name;
     enum http_method method;
 } methods[] = {
-    {{"GET", 3}, HTTP_GET},     {{"POST", 4}, HTTP_POST},     {{"PUT", 3}, HTTP_PUT},
-    {{"HEAD", 4}, HTTP_HEAD},   {{"PATCH", 5}, HTTP_PATCH},   {{"DELETE", 6}, HTTP_DELETE},
+    {{"GET", 3}, HTTP_GET},         {{"POST", 4}, HTTP_POST},   {{"PUT", 3}, HTTP_PUT},
+    {{"HEAD", 4}, HTTP_HEAD},       {{"PATCH", 5}, HTTP_PATCH}, {{"DELETE", 6}, HTTP_DELETE},
     {{"OPTIONS", 7}, HTTP_OPTIONS},
 };
 
@@ -38,20 +38,49 @@ const char *http_status_text(int status)
         int status;
         const char *text;
     } texts[] = {
-        {200, "OK"}, {201, "Created"}, {202, "Accepted"}, {204, "No Content"},
-        {206, "Partial Content"}, {301, "Moved Permanently"}, {302, "Found"}, {303, "See Other"},
-        {304, "Not Modified"}, {307, "Temporary Redirect"}, {308, "Permanent Redirect"},
-        {400, "Bad Request"}, {401, "Unauthorized"}, {402, "Payment Required"},
-        {403, "Forbidden"}, {404, "Not Found"}, {405, "Method Not Allowed"},
-        {406, "Not Acceptable"}, {408, "Request Timeout"}, {409, "Conflict"}, {410, "Gone"},
-        {411, "Length Required"}, {412, "Precondition Failed"}, {413, "Content Too Large"},
-        {414, "URI Too Long"}, {415, "Unsupported Media Type"}, {416, "Range Not Satisfiable"},
-        {417, "Expectation Failed"}, {421, "Misdirected Request"}, {422, "Unprocessable Content"},
-        {425, "Too Early"}, {426, "Upgrade Required"}, {428, "Precondition Required"},
-        {429, "Too Many Requests"}, {431, "Request Header Fields Too Large"},
-        {500, "Internal Server Error"}, {501, "Not" " Implemented"}, {502, "Bad Gateway"},
-        {503, "Service Unavailable"}, {504, "Gateway Timeout"},
-        {505, "HTTP Version Not Supported"}, {507, "Insufficient Storage"},
+        {200, "OK"},
+        {201, "Created"},
+        {202, "Accepted"},
+        {204, "No Content"},
+        {206, "Partial Content"},
+        {301, "Moved Permanently"},
+        {302, "Found"},
+        {303, "See Other"},
+        {304, "Not Modified"},
+        {307, "Temporary Redirect"},
+        {308, "Permanent Redirect"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {402, "Payment Required"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {406, "Not Acceptable"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {410, "Gone"},
+        {411, "Length Required"},
+        {412, "Precondition Failed"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {415, "Unsupported Media Type"},
+        {416, "Range Not Satisfiable"},
+        {417, "Expectation Failed"},
+        {421, "Misdirected Request"},
+        {422, "Unprocessable Content"},
+        {425, "Too Early"},
+        {426, "Upgrade Required"},
+        {428, "Precondition Required"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {500, "Internal Server Error"},
+        {501, "Not"
+              " Implemented"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+        {505, "HTTP Version Not Supported"},
+        {507, "Insufficient Storage"},
     };
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
         if (texts[i].status == status)
@@ -63,9 +92,8 @@ size_t http_head_end(struct str bytes, size_t *searched)
 {
     size_t from = *searched < 3 ? 0 : *searched - 3;
     *searched = bytes.size;
-    const char *end = bytes.size > from
-                          ? memmem(bytes.data + from, bytes.size - from, "\r\n\r\n", 4)
-                          : NULL;
+    const char *end =
+        bytes.size > from ? memmem(bytes.data + from, bytes.size - from, "\r\n\r\n", 4) : NULL;
     return end ? (size_t)(end - bytes.data) + 4 : 0;
 }
 
@@ -74,9 +102,10 @@ static bool is_token_byte(unsigned char c)
 {
     static const bool table[256] = {
         ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['!'] = true,
-        ['#'] = true, ['$'] = true, ['%'] = true, ['&'] = true, ['\''] = true, ['*'] = true,
-        ['+'] = true, ['-'] = true, ['.'] = true, ['^'] = true, ['_'] = true, ['`'] = true,
-        ['|'] = true, ['~'] = true,
+        ['#'] = true,         ['$'] = true,         ['%'] = true,         ['&'] = true,
+        ['\''] = true,        ['*'] = true,         ['+'] = true,         ['-'] = true,
+        ['.'] = true,         ['^'] = true,         ['_'] = true,         ['`'] = true,
+        ['|'] = true,         ['~'] = true,
     };
     return table[c];
 }
@@ -136,8 +165,8 @@ static bool decode(struct arena *arena, struct str text, bool plus_is_space, str
     *ret = text;
     if (text.size == 0)
         return true;
-    bool encoded = memchr(text.data, '%', text.size) ||
-                   (plus_is_space && memchr(text.data, '+', text.size));
+    bool encoded =
+        memchr(text.data, '%', text.size) || (plus_is_space && memchr(text.data, '+', text.size));
     if (!encoded)
         return true;
     char *copy = arena_alloc(arena, text.size);
@@ -230,7 +259,8 @@ static int parse_request_line(struct http_request *r, struct str line, struct ht
     while (i < ARRAY_COUNT(methods) && !str_equal(methods[i].name, method))
         i++;
     if (i == ARRAY_COUNT(methods))
-        return refuse(refusal, 501, "the method is not one of GET HEAD POST PUT PATCH DELETE OPTIONS");
+        return refuse(refusal, 501,
+                      "the method is not one of GET HEAD POST PUT PATCH DELETE OPTIONS");
     r->method = methods[i].method;
     return parse_target(r, target, refusal);
 }

@@ -16,15 +16,16 @@ struct http_head {
 
 /* Why bytes were refused. */
 struct http_refusal {
-    int status;       /* 4xx or 5xx */
-    const char *why;  /* one line for the client; static */
+    int status;      /* 4xx or 5xx */
+    const char *why; /* one line for the client; static */
 };
 
 /* Bytes up to and with the empty line that ends the head, 0 while it is not there. `*searched`
  * (0 at first) remembers how far earlier calls looked. */
 size_t http_head_end(struct str bytes, size_t *searched);
 
-/* Parses a head of exactly those bytes into r and *ret. Slices point into the bytes or r->arena. Returns 0 or -EPROTO with *refusal. */
+/* Parses a head of exactly those bytes into r and *ret. Slices point into the bytes or r->arena.
+ * Returns 0 or -EPROTO with *refusal. */
 int http_parse_head(struct str bytes, struct http_request *r, struct http_head *ret,
                     struct http_refusal *refusal);
 
@@ -52,8 +53,8 @@ struct http_chunks {
     unsigned digits;   /* of its size seen */
     unsigned overhead; /* bytes of extensions and trailers so far */
 };
-/* Eats bytes of *in up to the next piece of the body, which becomes *piece (empty: *in is used up or the body
- * ends, see state CHUNK_DONE). 0 or -EPROTO. */
+/* Eats bytes of *in up to the next piece of the body, which becomes *piece (empty: *in is used up
+ * or the body ends, see state CHUNK_DONE). 0 or -EPROTO. */
 int http_chunks_next(struct http_chunks *c, struct str *in, struct str *piece);
 
 /* The reason phrase. */

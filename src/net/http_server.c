@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -129,18 +130,21 @@ void http_server_post(struct http_server *s, http_timer *work, void *context)
 
 static void peer_text(const struct sockaddr_storage *address, char *text)
 {
-    const void *from = address->ss_family == AF_INET6
-                           ? (const void *)&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr
-                           : (const void *)&((const struct sockaddr_in *)(const void *)address)->sin_addr;
+    const void *from =
+        address->ss_family == AF_INET6
+            ? (const void *)&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr
+            : (const void *)&((const struct sockaddr_in *)(const void *)address)->sin_addr;
     if (inet_ntop(address->ss_family, from, text, HTTP_PEER_MAX) == NULL)
         text[0] = '\0';
 }
 
 static void turn_away(const struct listener *l, int fd)
 {
-    static const char busy[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
-                               "Content-Length: 80\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
-                               "{\"error\":{\"code\":\"unavailable\",\"message\":\"there are too many connections now\"}}\n";
+    static const char busy[] =
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+        "Content-Length: 80\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
+        "{\"error\":{\"code\":\"unavailable\",\"message\":\"there are too many connections "
+        "now\"}}\n";
     if (l->certificate == NULL)
         (void)!send(fd, busy, sizeof busy - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
     shutdown(fd, SHUT_RDWR);
@@ -168,7 +172,8 @@ static void accept_some(struct http_server *s, const struct listener *l)
             drop_waiting(s, l);
         if (fd < 0)
             return;
-        if (atomic_load_explicit(&s->connection_count, memory_order_relaxed) >= s->options.connection_limit) {
+        if (atomic_load_explicit(&s->connection_count, memory_order_relaxed) >=
+            s->options.connection_limit) {
             atomic_fetch_add_explicit(&s->refused, 1, memory_order_relaxed);
             turn_away(l, fd);
             continue;
@@ -181,7 +186,8 @@ static void accept_some(struct http_server *s, const struct listener *l)
     }
 }
 
-static int parse_address(const struct http_listen *listen, struct sockaddr_storage *ret, socklen_t *ret_size)
+static int parse_address(const struct http_listen *listen, struct sockaddr_storage *ret,
+                         socklen_t *ret_size)
 {
     struct sockaddr_in *four = (struct sockaddr_in *)(void *)ret;
     struct sockaddr_in6 *six = (struct sockaddr_in6 *)(void *)ret;
@@ -219,24 +225,30 @@ static int open_listener(const struct sockaddr_storage *address, socklen_t size,
         close(fd);
         return rc;
     }
-    *ret_port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)&bound)->sin6_port
-                                                  : ((struct sockaddr_in *)(void *)&bound)->sin_port);
+    *ret_port =
+        ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)&bound)->sin6_port
+                                          : ((struct sockaddr_in *)(void *)&bound)->sin_port);
     return fd;
 }
 
-int http_server_listen(struct http_server *s, const struct http_listen *listen, int *ret_port, struct error *err)
+int http_server_listen(struct http_server *s, const struct http_listen *listen, int *ret_port,
+                       struct error *err)
 {
     struct sockaddr_storage address;
     socklen_t size;
     if (parse_address(listen, &address, &size) < 0)
-        return error_set(err, -EINVAL, "%s port %d is not an address to listen on", listen->address, listen->port);
+        return error_set(err, -EINVAL, "%s port %d is not an address to listen on", listen->address,
+                         listen->port);
     if (listen->certificate == NULL && !listen->insecure && !http_host_is_loopback(listen->address))
-        return error_set(err, -EPERM, "%s is not loopback: listening there wants TLS", listen->address);
+        return error_set(err, -EPERM, "%s is not loopback: listening there wants TLS",
+                         listen->address);
     int port = 0, fd = open_listener(&address, size, &port);
     if (fd < 0)
-        return error_set(err, fd, "cannot listen on %s port %d: %s", listen->address, listen->port, strerror(-fd));
+        return error_set(err, fd, "cannot listen on %s port %d: %s", listen->address, listen->port,
+                         strerror(-fd));
     struct listener *l = xcalloc(1, sizeof *l);
-    *l = (struct listener){.watch.kind = WATCH_LISTENER, .fd = fd, .certificate = listen->certificate};
+    *l = (struct listener){
+        .watch.kind = WATCH_LISTENER, .fd = fd, .certificate = listen->certificate};
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = l};
     CHECK(epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &event) == 0);
     list_append(&s->listeners, &l->link);
@@ -267,13 +279,14 @@ static void look_at_clock(struct http_server *s)
     if (second == s->date_second)
         return;
     /* not strftime's names, which follow the locale */
-    static const char days[] = "SunMonTueWedThuFriSat", months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    static const char days[] = "SunMonTueWedThuFriSat",
+                      months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     struct tm t;
     s->date_second = second;
     gmtime_r(&second, &t);
     char text[64];
-    snprintf(text, sizeof text, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT", days + 3 * t.tm_wday, t.tm_mday,
-             months + 3 * t.tm_mon, t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
+    snprintf(text, sizeof text, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT", days + 3 * t.tm_wday,
+             t.tm_mday, months + 3 * t.tm_mon, t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
     memcpy(s->date, text, HTTP_DATE_SIZE);
 }
 
@@ -281,7 +294,9 @@ void http_server_timer(struct http_server *s, int interval_ms, http_timer *timer
 {
     CHECK(interval_ms > 0);
     struct loop_timer *t = xcalloc(1, sizeof *t);
-    *t = (struct loop_timer){.timer = timer, .context = context, .interval_ms = interval_ms,
+    *t = (struct loop_timer){.timer = timer,
+                             .context = context,
+                             .interval_ms = interval_ms,
                              .due_ms = clock_monotonic_ms() + interval_ms};
     list_append(&s->timers, &t->link);
 }
@@ -313,11 +328,14 @@ static void sweep(struct http_server *s)
 
 static int loop_timeout(struct http_server *s)
 {
-    if (s->local || atomic_load(&s->notes) || atomic_load(&s->stopping) != (s->closing_until_ms != 0))
+    if (s->local || atomic_load(&s->notes) ||
+        atomic_load(&s->stopping) != (s->closing_until_ms != 0))
         return 0;
     time_ms due = list_empty(&s->connections) ? s->now_ms + 60000 : s->sweep_due_ms;
     LIST_EACH(item, &s->timers)
-    due = MIN(due, CONTAINER_OF(item, struct loop_timer, link)->due_ms);
+    {
+        due = MIN(due, CONTAINER_OF(item, struct loop_timer, link)->due_ms);
+    }
     return (int)CLAMP(due - clock_monotonic_ms(), 0, 60000);
 }
 
@@ -349,6 +367,14 @@ static void bury(struct http_server *s)
     }
 }
 
+static void close_connections(struct http_server *s)
+{
+    LIST_EACH_SAFE(item, &s->connections)
+    {
+        connection_close(CONTAINER_OF(item, struct connection, link), false);
+    }
+}
+
 static void begin_closing(struct http_server *s)
 {
     s->closing_until_ms = s->now_ms + CLOSING_MS;
@@ -370,8 +396,7 @@ static bool is_closed(struct http_server *s)
     if (s->closing_until_ms == 0)
         begin_closing(s);
     if (s->now_ms >= s->closing_until_ms)
-        LIST_EACH_SAFE(item, &s->connections)
-    connection_close(CONTAINER_OF(item, struct connection, link), false);
+        close_connections(s);
     return list_empty(&s->connections);
 }
 
@@ -379,6 +404,11 @@ void http_server_run(struct http_server *s)
 {
     struct epoll_event events[EVENTS];
     loop_of_thread = s;
+    /* sendfile cannot be told, as send can, not to raise it */
+    sigset_t pipe;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, NULL);
     bool over = false;
     look_at_clock(s);
     while (!over) {
@@ -417,13 +447,15 @@ static void set_defaults(struct http_server_options *o)
     o->stall_timeout_ms = o->stall_timeout_ms ? o->stall_timeout_ms : 30000;
 }
 
-int http_server_new(struct http_server **ret, const struct http_server_options *options, struct error *err)
+int http_server_new(struct http_server **ret, const struct http_server_options *options,
+                    struct error *err)
 {
     CHECK(options->handler);
     struct http_server *s = xcalloc(1, sizeof *s);
     s->options = *options;
     set_defaults(&s->options);
-    int shortest = MIN(MIN(s->options.head_timeout_ms, s->options.idle_timeout_ms), s->options.stall_timeout_ms);
+    int shortest = MIN(MIN(s->options.head_timeout_ms, s->options.idle_timeout_ms),
+                       s->options.stall_timeout_ms);
     s->sweep_ms = CLAMP(shortest / 4, 10, SWEEP_MS);
     list_init(&s->listeners);
     list_init(&s->connections);
@@ -435,7 +467,8 @@ int http_server_new(struct http_server **ret, const struct http_server_options *
     s->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = &s->wake_watch};
-    if (s->epoll < 0 || s->wake < 0 || s->spare_fd < 0 || epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->wake, &event) < 0) {
+    if (s->epoll < 0 || s->wake < 0 || s->spare_fd < 0 ||
+        epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->wake, &event) < 0) {
         int rc = error_set(err, -errno, "cannot make an event loop: %s", strerror(errno));
         http_server_free(s);
         return rc;
@@ -447,8 +480,7 @@ int http_server_new(struct http_server **ret, const struct http_server_options *
 
 static void free_lists(struct http_server *s)
 {
-    LIST_EACH_SAFE(item, &s->connections)
-    connection_close(CONTAINER_OF(item, struct connection, link), false);
+    close_connections(s);
     loop_of_thread = s;
     take_all_notes(s);
     loop_of_thread = NULL;

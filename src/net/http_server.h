@@ -81,13 +81,16 @@ const char *http_method_name(enum http_method method);
 /* Allows a body of up to `bytes` instead of the server's limit. */
 void http_request_allow(struct http_request *r, uint64_t bytes);
 /* Hands the body over in pieces as it arrives instead of keeping it. A sink that returns non-zero
- * ends the request with 500. Where the client goes away before the end, the gone callback says so
- * and the handler is never called: the request then owes no answer. */
+ * ends the request with 500. Where the body does not come to its end (the client goes away or falls
+ * silent, the rest is refused, the sink fails) the gone callback says so and the handler is never
+ * called: the request then owes no answer. */
 typedef int http_sink(void *context, struct http_request *r, struct str piece);
 void http_request_sink(struct http_request *r, http_sink *sink, void *context);
 
-/* Called on the loop thread, at most once, when the client goes away before the request is
- * answered. A kept request still owes its answer (which goes nowhere). */
+/* Called on the loop thread, at most once, when the client goes away before the answer has come to
+ * the loop; another thread may be giving it at that moment. A client that only ends its sending
+ * side counts as gone, but is still sent the answer. A kept request owes its answer all the same.
+ * Set it in `admit` or the handler, before anybody else knows the request. */
 typedef void http_gone(void *context, struct http_request *r);
 void http_request_on_gone(struct http_request *r, http_gone *gone, void *context);
 
@@ -139,7 +142,8 @@ struct http_stream_options {
  * one http_stream_end. To a HEAD request only the head is sent and writes are dropped. */
 struct http_stream *http_stream_begin(struct http_request *r, const struct http_response *response,
                                       const struct http_stream_options *options);
-/* Queues a copy. -EPIPE: the client is gone; -ENOBUFS: it did not read and has just been cut off.
+/* Queues a copy. A client that ends its sending side is gone. -EPIPE: the client is gone; -ENOBUFS:
+ * it did not read and has just been cut off.
  */
 int http_stream_write(struct http_stream *s, struct str data);
 /* Bytes queued that the client has not taken. */
@@ -188,8 +192,8 @@ void http_server_timer(struct http_server *s, int interval_ms, http_timer *timer
 /* Runs `job` once on the loop thread, soon; from any thread. */
 void http_server_post(struct http_server *s, http_timer *job, void *context);
 
-/* The loop; returns after http_server_stop, when what had been answered by then is sent (or 1 s has
- * passed) and all connections are closed. */
+/* The loop; blocks SIGPIPE in its thread. Returns after http_server_stop, when what had been
+ * answered by then is sent (or 1 s has passed) and all connections are closed. */
 void http_server_run(struct http_server *s);
 /* From any thread. (Not from a signal handler: use signalfd or a thread that waits.) */
 void http_server_stop(struct http_server *s);

@@ -7,7 +7,8 @@
 #define STREAM_LIMIT ((size_t)1024 * 1024)
 #define CHUNK_FRAME 32
 
-struct http_stream *stream_new(struct http_server *server, const struct http_stream_options *options)
+struct http_stream *stream_new(struct http_server *server,
+                               const struct http_stream_options *options)
 {
     struct http_stream *s = xcalloc(1, sizeof *s);
     s->note.kind = NOTE_STREAM;
