@@ -142,7 +142,7 @@ static int add_choice(struct task_reader *r, const struct task_place *at, const 
     return 0;
 }
 
-/* "H100", "H100:8", "H100:0.5", or a name with its count apart. */
+/* "H100", "H100:8", "H100:0.5", "*:1" for any model, or a name with its count apart. */
 static int read_accelerator(struct task_reader *r, const struct task_place *at, struct str text,
                             const struct json_value *count, struct workload_choice *choice)
 {
@@ -155,6 +155,7 @@ static int read_accelerator(struct task_reader *r, const struct task_place *at, 
     if (choice->accelerator.size == 0 || choice->accelerator.size > 100)
         return task_refuse(r, at, "\"%.*s\" names no accelerator, allowed is NAME or NAME:COUNT",
                            (int)MIN(text.size, 40), text.data);
+    choice->accelerator = any_or(choice->accelerator);
     if (number.size && (!decimal_parse(number, 1000, &choice->amounts.gpu_milli) || choice->amounts.gpu_milli <= 0 ||
                         choice->amounts.gpu_milli > MARKET_NODE_GPUS_MAX * 1000))
         return task_refuse(r, at, "\"%.*s\" is not a count, allowed is 1 to %d, or a share below 1",

@@ -41,6 +41,7 @@ static const struct example accepted[] = {
     {RUN "resources: {accelerators: 'H100:8', cpus: 32}", "\"gpu_milli\":8000,\"core_milli\":32000"},
     {RUN "resources: {accelerators: {H100: 8}}", "\"gpu_milli\":8000"},
     {RUN "resources: {accelerators: {H100: 0.5}}", "\"gpu_milli\":500"},
+    {RUN "resources: {accelerators: '*:2'}", "[{\"amounts\":{\"gpu_milli\":2000"},
     {RUN "resources: {instance_type: h100-8x, accelerators: 'H100:8'}", "{\"sku\":\"h100-8x\",\"accelerator\":\"H100\""},
     {RUN "resources: {use_spot: yes}", "\"preemptible\":true"},
     {RUN "resources: {infra: aws/us-east-1/a}", "\"provider\":\"aws\",\"region\":\"us-east-1\",\"zone\":\"a\""},
@@ -216,10 +217,10 @@ static void test_set_env(void **state)
 
 /* ---- the files -------------------------------------------------------------------------------------- */
 
-static void read_whole(const char *name, struct buf *ret)
+static void read_whole(const char *folder, const char *name, struct buf *ret)
 {
     char path[1024];
-    snprintf(path, sizeof path, "%s/%s", getenv("TEST_DATA"), name);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
     FILE *file = fopen(path, "r");
     assert_non_null(file);
     char part[4096];
@@ -242,14 +243,14 @@ static void check_line(const char *name, struct str line, const char *json)
         fail_msg("%s: %.*s is not so in\n%s", name, STR_ARGS(line), json);
 }
 
-static void check_file(const char *name)
+static void check_file(const char *folder, const char *name)
 {
     _cleanup_buf_ struct buf yaml = BUF_INIT(65536), expect = BUF_INIT(65536), json = BUF_INIT(65536);
     char expected[256];
     struct error err = {};
     snprintf(expected, sizeof expected, "%.*s.expect", (int)(strlen(name) - strlen(".yaml")), name);
-    read_whole(name, &yaml);
-    read_whole(expected, &expect);
+    read_whole(folder, name, &yaml);
+    read_whole(folder, expected, &expect);
     parse_to_json(buf_text(&yaml), &json, &err);
     struct str rest = buf_str(&expect);
     if (str_starts(rest, STR("error: "))) {
@@ -263,21 +264,38 @@ static void check_file(const char *name)
         check_line(name, str_cut(&rest, '\n'), buf_text(&json));
 }
 
-static void test_files(void **state)
+/* Ours have no expectation beside them: they are taken, and make a request. */
+static void check_example(const char *folder, const char *name)
 {
-    (void)state;
+    _cleanup_buf_ struct buf yaml = BUF_INIT(65536), json = BUF_INIT(65536);
+    struct error err = {};
+    read_whole(folder, name, &yaml);
+    parse_to_json(buf_text(&yaml), &json, &err);
+    if (err.text[0])
+        fail_msg("%s: %s", name, err.text);
+}
+
+static size_t check_folder(const char *folder, void (*check)(const char *folder, const char *name))
+{
     size_t count = 0;
-    DIR *folder = opendir(getenv("TEST_DATA"));
-    assert_non_null(folder);
-    for (struct dirent *entry = readdir(folder); entry; entry = readdir(folder)) {
+    DIR *entries = opendir(folder);
+    assert_non_null(entries);
+    for (struct dirent *entry = readdir(entries); entry; entry = readdir(entries)) {
         size_t size = strlen(entry->d_name);
         if (size > 5 && strcmp(entry->d_name + size - 5, ".yaml") == 0) {
-            check_file(entry->d_name);
+            check(folder, entry->d_name);
             count++;
         }
     }
-    closedir(folder);
-    assert_true(count >= 10);
+    closedir(entries);
+    return count;
+}
+
+static void test_files(void **state)
+{
+    (void)state;
+    assert_true(check_folder(getenv("TEST_DATA"), check_file) >= 10);
+    assert_true(check_folder(getenv("TEST_EXAMPLES"), check_example) >= 5);
 }
 
 int main(void)
