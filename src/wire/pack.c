@@ -61,8 +61,12 @@ static void pack_field(const struct field *f, const char *at, struct buf *out)
 void record_pack(const struct record *record, const void *value, struct buf *out)
 {
     pack_u64(out, record->count);
-    for (size_t i = 0; i < record->count; i++)
-        pack_field(&record->fields[i], (const char *)value + record->fields[i].offset, out);
+    for (size_t i = 0; i < record->count; i++) {
+        const struct field *f = &record->fields[i];
+        if (f->flags & FIELD_PRESENT)
+            pack_u64(out, *((const bool *)value + f->present_offset));
+        pack_field(f, (const char *)value + f->offset, out);
+    }
 }
 
 static int unpack_field(const struct field *f, struct unpack *in, struct arena *arena, char *at,
@@ -136,12 +140,15 @@ static int unpack_field(const struct field *f, struct unpack *in, struct arena *
 int record_unpack(const struct record *record, struct unpack *in, struct arena *arena, void *ret,
                   struct error *err)
 {
-    memset(ret, 0, record->size);
+    record_defaults(record, ret);
     uint64_t count = unpack_u64(in);
     if (count > record->count)
         return error_set(err, -EINVAL, "%s: written by a newer version", record->name);
     for (size_t i = 0; i < count && !in->bad; i++) {
-        int r = unpack_field(&record->fields[i], in, arena, (char *)ret + record->fields[i].offset, err);
+        const struct field *f = &record->fields[i];
+        if (f->flags & FIELD_PRESENT)
+            *((bool *)ret + f->present_offset) = unpack_u64(in) != 0;
+        int r = unpack_field(f, in, arena, (char *)ret + f->offset, err);
         if (r < 0)
             return r;
     }

@@ -239,18 +239,20 @@ static int refuse_unknown(struct decode *d, const struct record *record, const s
     return refuse(d, path, buf_text(&what));
 }
 
-static void set_fallbacks(const struct record *record, char *ret)
+void record_defaults(const struct record *record, void *ret)
 {
+    memset(ret, 0, record->size);
     for (size_t i = 0; i < record->count; i++) {
         const struct field *f = &record->fields[i];
+        char *at = (char *)ret + f->offset;
         if (f->fallback == 0)
             continue;
         if (f->type == FIELD_I64)
-            *(int64_t *)(void *)(ret + f->offset) = f->fallback;
+            *(int64_t *)(void *)at = f->fallback;
         else if (f->type == FIELD_ENUM)
-            *(int32_t *)(void *)(ret + f->offset) = (int32_t)f->fallback;
+            *(int32_t *)(void *)at = (int32_t)f->fallback;
         else if (f->type == FIELD_BOOL)
-            *(bool *)(ret + f->offset) = true;
+            *(bool *)at = true;
     }
 }
 
@@ -298,8 +300,7 @@ static int decode_record(struct decode *d, const struct record *record, const st
 {
     CHECK(record->count <= 64);
     struct seen seen = {.depth = depth};
-    memset(ret, 0, record->size);
-    set_fallbacks(record, ret);
+    record_defaults(record, ret);
     if (depth > RECORD_DEPTH_MAX)
         return refuse(d, path, "nested too deeply");
     if (!json_take(&d->scan, '{'))

@@ -76,6 +76,9 @@ struct record {
 /* Nesting of values beyond this is refused. */
 #define RECORD_DEPTH_MAX 32
 
+/* What an empty object means: zero, and the fallbacks. Records inside are zero. */
+void record_defaults(const struct record *record, void *ret);
+
 /* Fills `ret` (record->size bytes, zeroed first). On error nothing of `ret` may be used and err
  * says `path.to[3].field: what is wrong, what is allowed`. One streaming pass; no tree. */
 int record_from_json(const struct record *record, struct str text, struct arena *arena, void *ret,
@@ -86,8 +89,8 @@ enum record_audience { AUDIENCE_PEOPLE, AUDIENCE_AGENT }; /* people never see FI
 void record_to_json(const struct record *record, const void *value, enum record_audience audience,
                     struct buf *out);
 
-/* Binary: fields in table order; each preceded by nothing, so a table's order is a format: fields are
- * only ever appended. The count of fields is written first, so that older bytes read as defaults. */
+/* Binary: fields in table order; each preceded by nothing but, with FIELD_PRESENT, whether it was
+ * there, so a table's order is a format: fields are only ever appended. The count of fields is written first, so that older bytes read as defaults. */
 void record_pack(const struct record *record, const void *value, struct buf *out);
 int record_unpack(const struct record *record, struct unpack *in, struct arena *arena, void *ret,
                   struct error *err);

@@ -188,12 +188,32 @@ static void test_secrets_stay(void **state)
     assert_non_null(strstr(buf_text(&agents), "swordfish"));
 }
 
+/* Through the journal's bytes: whether a limit was given, and what older bytes do not have. */
+static void test_binary(void **state)
+{
+    (void)state;
+    _cleanup_(arena_fini) struct arena arena = {};
+    _cleanup_buf_ struct buf bytes = BUF_INIT(65536);
+    struct workload_request request, back;
+    struct error err = {};
+    read_request("{\"run\": \"x\", " CHOICES ", \"limit_udollar_per_hour\": 0}", &arena, &request, &err);
+    record_pack(&workload_request_record, &request, &bytes);
+    struct unpack in = unpack_from(buf_str(&bytes));
+    assert_int_equal(record_unpack(&workload_request_record, &in, &arena, &back, &err), 0);
+    assert_true(back.limit_present && back.renew);
+    assert_int_equal(back.notice_ms, 30000);
+    struct unpack old = unpack_from((struct str){"\0", 1});
+    assert_int_equal(record_unpack(&workload_request_record, &old, &arena, &back, &err), 0);
+    assert_true(!back.limit_present && back.renew);
+    assert_int_equal(back.nodes, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tables),           cmocka_unit_test(test_zero_comes_back),
         cmocka_unit_test(test_request_defaults), cmocka_unit_test(test_request_refusals),
-        cmocka_unit_test(test_secrets_stay),
+        cmocka_unit_test(test_secrets_stay),     cmocka_unit_test(test_binary),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
