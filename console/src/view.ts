@@ -22,8 +22,8 @@ export class Page {
     this.atEnd(() => clearInterval(timer));
   }
 
-  /** Loads now, at each event that `wants` it (at most four times a second), and after a reset. */
-  live(load: () => Promise<void>, wants: (event: LiveEvent) => boolean): () => void {
+  /** Loads now, at each event that `wants` it (`rest` ms apart at least), and after a reset. */
+  live(load: () => Promise<void>, wants: (event: LiveEvent) => boolean, rest = 250): () => void {
     let timer: ReturnType<typeof setTimeout> | undefined;
     let busy = false;
     let again = false;
@@ -36,7 +36,7 @@ export class Page {
     };
     const soon = (): void => {
       if (this.signal.aborted) return;
-      timer ??= setTimeout(() => { timer = undefined; void run(); }, 250);
+      timer ??= setTimeout(() => { timer = undefined; void run(); }, rest);
     };
     this.atEnd(this.feed.listen((event) => { if (event.type === 'reset' || wants(event)) soon(); }));
     this.atEnd(() => clearTimeout(timer));

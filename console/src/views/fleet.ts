@@ -67,14 +67,14 @@ export function fleetPage(page: Page): void {
       const { nodes, more } = await allNodes(page);
       if (nodes.length === 0) { fill(body, h('p', { class: 'empty' }, 'No nodes yet: type ', h('code', {}, 'tessera node add'), '.')); return; }
       fill(body, legend(nodes),
-        ...racks(nodes).map((rack) => h('section', { class: 'rack' },
-          h('h2', {}, rack.name), h('div', { class: 'nodes' }, ...rack.nodes.map(nodeTile)))),
+        h('div', { class: 'racks' }, ...racks(nodes).map((rack) => h('section', { class: 'rack' },
+          h('h2', {}, rack.name), h('div', { class: 'nodes' }, ...rack.nodes.map(nodeTile))))),
         more && h('p', { class: 'empty' }, `The first ${nodes.length} nodes are shown.`));
     } catch (error) {
       if (!(error instanceof ApiError && error.status === 403)) throw error;
       fill(body, h('p', { class: 'empty' }, 'The fleet is shown to operators; your session has another role.'));
     }
   };
-  const soon = page.live(load, (event) => /^(workload|replica|node|ask)_/.test(event.type));
+  const soon = page.live(load, (event) => /^(workload|replica|node|ask)_/.test(event.type), 1000);
   page.every(15_000, soon);
 }

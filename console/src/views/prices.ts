@@ -36,7 +36,7 @@ function poolCard(pool: Pool, chosen: boolean, choose: () => void): HTMLElement 
     h('span', { class: 'pool-price' }, rate(pool.price_udollar_per_hour, unit)),
     share(pool),
     h('span', { class: 'pool-note' },
-      `${milli(pool.free_milli)} of ${milli(pool.units_milli)} ${unit}s free · ${pool.running ?? 0} running · ${pool.waiting ?? 0} waiting`));
+      `${milli(pool.free_milli)} of ${milli(pool.units_milli)} ${unit === 'gpu' ? 'GPU' : unit}s free · ${pool.running ?? 0} running · ${pool.waiting ?? 0} waiting`));
 }
 
 function facts(pool: Pool, prices: Prices): HTMLElement {

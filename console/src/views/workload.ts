@@ -120,8 +120,8 @@ export function workloadPage(page: Page, id: string): void {
   rank.addEventListener('change', showLog);
   fill(page.root, head, acts, h('section', { class: 'card' }, figures), why,
     h('div', { class: 'two' },
-      h('section', { class: 'card log-card' }, h('div', { class: 'row' }, h('h2', {}, 'Log'), rank), log.element),
-      steps, places, h('section', { class: 'card' }, h('h2', {}, 'Price of its pool'), chart.element), bills));
+      h('div', {}, h('section', { class: 'card' }, h('div', { class: 'row' }, h('h2', {}, 'Log'), rank), log.element), bills),
+      h('div', {}, steps, places, h('section', { class: 'card' }, h('h2', {}, 'Price of its pool'), chart.element))));
 
   const draw = (now: Workload, bill: Bill): void => {
     fill(head, h('h1', {}, dot(id), now.name || id, ' ', badge(now.state)),

@@ -102,7 +102,8 @@ async function leave(page) {
   await picture(page, 'sign-in');
 }
 
-const browser = await playwright.launch({ executablePath: chromium, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
+// Chromium's sandbox does not work for root, as which tests in a container run.
+const browser = await playwright.launch({ executablePath: chromium, args: [...(process.getuid() === 0 ? ['--no-sandbox'] : []), '--disable-dev-shm-usage'] });
 try {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, colorScheme: process.env.SCHEME ?? 'light' });
   const page = await context.newPage();
