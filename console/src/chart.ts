@@ -21,6 +21,7 @@ export class PriceChart {
   private points: PricePoint[] = [];
   private limit = 0;
   private from = 0;
+  private hover: number | null = null;
   private readonly readout = h('figcaption', {});
   private readonly canvas = h('div', { class: 'chart-canvas' });
   private readonly observer = new ResizeObserver(() => this.draw());
@@ -82,7 +83,7 @@ export class PriceChart {
       s('path', { class: 'line price', d: path }),
       this.limit > 0 && s('line', { class: 'limit', x1: LEFT, x2: width - RIGHT, y1: y(this.limit), y2: y(this.limit) }),
       s('line', { class: 'cursor', x1: 0, x2: 0, y1: TOP, y2: floor, visibility: 'hidden' })));
-    this.point(null);
+    this.point(this.hover);
   }
 
   private steps(value: Value, x: (v: number) => number, y: (v: number) => number, to: number): string {
@@ -95,6 +96,7 @@ export class PriceChart {
   }
 
   private point(offset: number | null): void {
+    this.hover = offset;
     const cursor = this.canvas.querySelector('.cursor');
     const { to, width } = this.scales();
     const at = offset === null ? to : linear(LEFT, width - RIGHT, this.left(), to)(offset);

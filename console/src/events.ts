@@ -58,6 +58,8 @@ export class EventFeed {
     const answer = await request('/v1/events', { headers, signal });
     this.onStatus('live');
     onOpen();
+    // What happened before the first answer, after a page loaded, is learnt by loading again.
+    if (!headers['Last-Event-ID']) this.deliver('reset', '');
     const reader = answer.body!.pipeThrough(new TextDecoderStream()).getReader();
     for (;;) {
       const { value, done } = await reader.read();

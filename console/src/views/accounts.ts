@@ -26,7 +26,7 @@ function budget(project: Project): string {
 
 export function accountsPage(page: Page): void {
   const projects = h('section', { class: 'card' });
-  const ledger = h('section', { class: 'card' });
+  const ledger = h('section', { class: 'card ledger' });
   fill(page.root, h('h1', {}, 'Accounts'), projects, ledger);
   const soon = page.live(async () => {
     const [known, list] = await Promise.all([get<Projects>('/v1/projects', page.signal), entries(page)]);

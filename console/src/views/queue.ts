@@ -8,9 +8,10 @@ import { badge, dot, table, type Page } from '../view.js';
 const ACTIVE = 'waiting,assigned,running,preempting';
 const ENDED = 'finished,failed,cancelled,rejected';
 
-async function workloads(states: string, limit: number, page: Page): Promise<Workload[]> {
+async function workloads(states: string, limit: number, page: Page): Promise<{ list: Workload[]; more: boolean }> {
   const path = `/v1/workloads?state=${states}&limit=${limit}`;
-  return (await get<Workloads>(path, page.signal)).workloads ?? [];
+  const part = await get<Workloads>(path, page.signal);
+  return { list: part.workloads ?? [], more: Boolean(part.cursor) };
 }
 
 export function link(work: Workload): HTMLElement {
@@ -36,9 +37,9 @@ export function queuePage(page: Page): void {
   fill(page.root, h('h1', {}, 'Queue'), active, ended);
   const soon = page.live(async () => {
     const [now, before] = await Promise.all([workloads(ACTIVE, 200, page), workloads(ENDED, 25, page)]);
-    fill(active, h('h2', {}, `Waiting and running (${now.length})`),
-      table([...HEADS, '#For'], now.map(row), 'Nothing waits and nothing runs.'));
-    fill(ended, h('h2', {}, 'Ended'), table([...HEADS, '#Ended'], before.map(row), 'Nothing has ended yet.'));
+    fill(active, h('h2', {}, `Waiting and running (${now.list.length}${now.more ? '+' : ''})`),
+      table([...HEADS, '#For'], now.list.map(row), 'Nothing waits and nothing runs.'));
+    fill(ended, h('h2', {}, 'Ended'), table([...HEADS, '#Ended'], before.list.map(row), 'Nothing has ended yet.'));
   }, (event) => /^(workload|charged)/.test(event.type));
   page.every(5000, soon);
 }

@@ -115,7 +115,8 @@ export function workloadPage(page: Page, id: string): void {
   const log = new LogView(page, id, () => work === null || !isEnded(work));
   const rank = h('select', { 'aria-label': 'rank' });
   const showLog = (): void => {
-    if (work?.started_ms) log.show(work.attempt ?? 1, Number(rank.value || 0));
+    const placed = work?.placements?.some((p) => p.state === 'running' || p.state === 'ended');
+    if (work && (work.started_ms || placed)) log.show(work.attempt ?? 1, Number(rank.value || 0));
   };
   rank.addEventListener('change', showLog);
   fill(page.root, head, acts, h('section', { class: 'card' }, figures), why,
