@@ -43,16 +43,24 @@ function events(request, response) {
   if (last && at < 0) response.write(`id: ${world.seq}-0\nevent: reset\ndata: {"type":"reset"}\n\n`);
   else if (last) world.events.slice(at + 1).forEach(write);
   else response.write(': hello\n\n');
-  world.listeners.add(write);
-  request.on('close', () => world.listeners.delete(write));
+  // Connections break: the pages must go on where this one ended.
+  let left = 12;
+  const live = (e) => {
+    write(e);
+    if (--left === 0) response.end();
+  };
+  world.listeners.add(live);
+  response.on('close', () => world.listeners.delete(live));
 }
 
 function log(work, url, response) {
   response.writeHead(200, { 'Content-Type': 'text/plain; charset=utf-8' });
   let offset = Number(url.searchParams.get('offset') ?? 0);
   const timer = setInterval(() => {
-    if (work.log.length > offset) { response.write(work.log.slice(offset)); offset = work.log.length; }
-    if (work.ended_ms) { clearInterval(timer); response.end(); }
+    const more = work.log.slice(offset);
+    offset += more.length;
+    if (more) response.write(more);
+    if (work.ended_ms || more.startsWith('step 3')) { clearInterval(timer); response.end(); }
   }, 100);
   response.on('close', () => clearInterval(timer));
 }

@@ -82,6 +82,8 @@ async function narrow(page) {
 async function look(page) {
   await open(page, 'prices');
   await page.waitForSelector('.chart .line.price');
+  await page.evaluate(() => { window.first = document.querySelector('.chart .line.price').getAttribute('d'); });
+  await page.waitForFunction(() => document.querySelector('.chart .line.price').getAttribute('d') !== window.first);
   await picture(page, 'prices');
   await open(page, 'fleet');
   await page.waitForSelector('.node .slice');
@@ -109,6 +111,12 @@ try {
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
   const troubles = [];
+  let feeds = 0;
+  page.on('request', (request) => {
+    const path = new URL(request.url()).pathname;
+    if (path === '/v1/console/session' && page.url().includes('code=')) troubles.push('the code is still in the address');
+    if (path === '/v1/events' && ++feeds > 1 && !request.headers()['last-event-id']) troubles.push('the feed is not resumed');
+  });
   page.on('pageerror', (error) => troubles.push(String(error)));
   page.on('console', (message) => { if (/Content Security Policy/.test(message.text())) troubles.push(message.text()); });
   await signIn(page);
