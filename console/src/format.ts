@@ -46,16 +46,23 @@ export function duration(ms: number): string {
   return `${Math.floor(span / DAY)} d ${hours} h`;
 }
 
+const two = (n: number): string => String(n).padStart(2, '0');
+
 export function clock(ms?: number): string {
   if (!ms) return '–';
-  return new Date(ms).toLocaleTimeString('en-GB', { hour12: false });
+  const at = new Date(ms);
+  return [at.getHours(), at.getMinutes(), at.getSeconds()].map(two).join(':');
+}
+
+function dayOf(ms: number): string {
+  const at = new Date(ms);
+  return [at.getFullYear(), two(at.getMonth() + 1), two(at.getDate())].join('-');
 }
 
 /** The time of day; with the date where that is another day than `now`. */
 export function moment(ms?: number, now = Date.now()): string {
   if (!ms) return '–';
-  const day = new Date(ms).toLocaleDateString('en-CA');
-  return day === new Date(now).toLocaleDateString('en-CA') ? clock(ms) : `${day} ${clock(ms)}`;
+  return dayOf(ms) === dayOf(now) ? clock(ms) : `${dayOf(ms)} ${clock(ms)}`;
 }
 
 /** "work_7h2k…" is enough of an id where the whole is one click away. */
