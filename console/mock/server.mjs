@@ -139,7 +139,11 @@ async function api(request, response, url) {
     workloads: [...world.workloads.values()].filter((w) => !states || states.includes(w.state)).map((w) => seen(w, false)).reverse(),
   });
   if (kind === 'workloads') return workload(request, response, url, id, action);
-  if (url.pathname === '/v1/quote') return json(response, quote(await bodyOf(request)));
+  if (url.pathname === '/v1/quote') {
+    const yaml = await bodyOf(request);
+    const field = /^(unknown\w*):/m.exec(yaml)?.[1];
+    return field ? refuse(response, 400, 'invalid', 'no such field', field) : json(response, quote(yaml));
+  }
   if (url.pathname === '/v1/prices') return json(response, { at_ms: Date.now(), tick_ms: 1000, pools: world.pools.map(priceOf), gap: { surplus_udollar_per_hour: 81_000_000, bound_udollar_per_hour: 83_500_000 } });
   if (url.pathname === '/v1/prices/history') {
     const pool = world.pools.find((p) => p.name === url.searchParams.get('pool'));

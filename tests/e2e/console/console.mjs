@@ -39,7 +39,9 @@ async function signIn(page) {
 
 async function submit(page) {
   await page.click('[data-page="submit"]');
-  await page.fill('#task', 'name: without-a-run\nunknown_field: 1\n');
+  await page.fill('#task', 'name: misspelt\nrun: echo\nunknown_field: 1\n');
+  await page.click('#quote');
+  await page.waitForFunction(() => document.querySelector('.trouble')?.textContent.includes('unknown_field'));
   await page.fill('#task', TASK);
   assert.ok(await page.isDisabled('#submit'), 'submitted before it was quoted');
   await page.click('#quote');
