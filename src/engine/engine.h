@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The engine: a pure state machine around the market. It knows projects, keys, workloads, nodes,
+ * attempts and replicas; it turns a batch of commands into outcomes (one a command) and events (what
+ * was decided), and says what should run on each node.
+ *
+ *     engine_apply(state, time, batch of commands) -> outcomes, events
+ *
+ * No clock, no I/O, no threads, no randomness of its own: all of it arrives in commands. Text is
+ * borrowed for the call and copied where it is kept; nothing is rendered for people here. */
+
+#include "base/buf.h"
+#include "base/pack.h"
+#include "base/str.h"
+#include "market/market.h"
+
+/* Moves whenever equal commands may be decided otherwise (here, in the market, or in how the journal
+ * is decoded); a server starts only from a snapshot with nothing after it where it differs. */
+#define ENGINE_VERSION 1u
+/* Of the bytes of a snapshot. */
+#define ENGINE_FORMAT 1u
+
+struct engine;
+/* Never 0, never reused; each kind of thing counts for itself. A workload's is its bid's. */
+typedef uint64_t engine_id;
+
+/* ---- what stands in the state; read-only outside, borrowed until the next apply ---------------------- */
+
+#define ENGINE_HASH_SIZE 32 /* of a key: the caller's hash of its text */
+#define ENGINE_IDEMPOTENCY_MAX 128
+#define ENGINE_IDEMPOTENCY_MS ((time_ms)24 * HOUR_MS)
+#define ENGINE_LAST_LINES_MAX 4096
+
+enum engine_role { ROLE_NONE, ROLE_VIEWER, ROLE_MEMBER, ROLE_OPERATOR, ROLE_ADMIN, ROLE_AGENT, ROLE_JOIN };
+enum engine_principal_kind { PRINCIPAL_PERSON, PRINCIPAL_SERVICE, PRINCIPAL_AGENT };
+
+struct engine_project {
+    engine_id id, organization;
+    struct str name; /* unique */
+    bool limited;
+    udollar budget;
+    time_ms created;
+};
+
+struct engine_principal {
+    engine_id id;
+    enum engine_principal_kind kind;
+    struct str name; /* unique in its kind */
+};
+
+struct engine_key {
+    engine_id id, principal;
+    unsigned char hash[ENGINE_HASH_SIZE];
+    struct str snippet;     /* first letters, for people */
+    enum engine_role role;  /* JOIN: a token that makes one agent key, once */
+    bool session;           /* a sign-in of the console */
+    engine_id project;      /* 0 = all */
+    engine_id node;         /* AGENT: bound at its first registration */
+    time_ms created, expires; /* expires 0 = never */
+    bool revoked;           /* or, a token, used */
+};
+
+enum engine_node_state { NODE_UP, NODE_DRAINING, NODE_LOST };
+
+struct engine_gpu {
+    int64_t index, memory_mib;
+    struct str uuid, model;
+};
+
+struct engine_node {
+    engine_id id, key; /* the agent key that it registered with, 0 = an operator's */
+    struct str name;   /* unique */
+    struct str version, boot, address, sku, accelerator;
+    struct str provider, region, zone, fabric, rack;
+    struct market_amounts amounts;
+    const struct str *labels, *missing;
+    size_t label_count, missing_count;
+    const struct engine_gpu *gpus;
+    size_t gpu_count;
+    bool unconfined;
+    engine_id project; /* unconfined: takes this project's work alone */
+    udollar ask;
+    enum engine_node_state state;
+    time_ms registered, changed;
+    uint64_t version_desired; /* moves with each change of what should run there, also over a restart */
+    const struct engine_replica_ref *replicas; /* by (workload, attempt, role, rank) */
+    size_t replica_count;
+};
+
+enum engine_workload_state {
+    WORKLOAD_WAITING, WORKLOAD_ASSIGNED, WORKLOAD_RUNNING, WORKLOAD_PREEMPTING,
+    WORKLOAD_FINISHED, WORKLOAD_FAILED, WORKLOAD_CANCELLED, WORKLOAD_REJECTED,
+};
+static inline bool workload_state_ended(enum engine_workload_state state)
+{
+    return state >= WORKLOAD_FINISHED;
+}
+
+/* Why a workload's state is what it is. */
+enum engine_reason {
+    REASON_NONE,
+    REASON_SUBMITTED,
+    REASON_PREEMPTED,  /* a better use */
+    REASON_DRAINED,
+    REASON_NODE_LOST,
+    REASON_NODE_RESTARTED, /* the node came back with another boot: its processes are gone */
+    REASON_BUDGET,
+    REASON_CANCELLED,
+    REASON_MAX_RUN,
+    REASON_EXITED,     /* a replica ended with a code or signal; the first one stands in the record */
+    REASON_OOM,
+    REASON_PREPARE,    /* could not be prepared: last_lines says what */
+    REASON_RETRY,      /* failed, and tried again */
+    REASON_COMPLETED,
+    REASON_RELOCATED,
+    REASON_DEADLINE,   /* cannot be met any more */
+};
+
+enum engine_replica_state {
+    REPLICA_ASSIGNED, /* told; PREPARE until the lease is ready, then RUN */
+    REPLICA_RUNNING,  /* reported started */
+    REPLICA_STOPPING, /* told to go; still there */
+    REPLICA_ENDED,
+};
+
+struct engine_replica {
+    uint32_t role, rank;
+    engine_id node;
+    uint64_t gpus;
+    struct market_amounts amounts;
+    enum engine_replica_state state;
+    bool ready;        /* everything that had to leave has left: it may run */
+    time_ms deadline;  /* STOPPING: killed then */
+    time_ms started, ended;
+    int64_t exit_code, signal;
+    bool oom;
+};
+
+/* One on a node: what its agent is told. */
+struct engine_replica_ref {
+    engine_id workload;
+    uint32_t attempt, role, rank;
+};
+
+struct engine_workload {
+    engine_id id, project, key; /* key: whose submit */
+    struct str name, request;   /* request: the caller's bytes, kept until it is retired */
+    enum engine_workload_state state;
+    enum engine_reason reason;
+    bool preemptible, freeze;   /* freeze: must never run twice (on_lost_contact) */
+    uint32_t attempt;           /* the newest; 0 before the first allocation */
+    uint32_t nodes;             /* replicas */
+    udollar limit;              /* per unit-hour, of the first alternative */
+    int64_t units_milli;        /* of the newest allocation, else asked for */
+    market_id pool;             /* likewise; 0 = none yet */
+    time_ms submitted, started, ended, deadline; /* started: newest attempt; deadline: of the notice, 0 = none */
+    time_ms notice, max_run;
+    int32_t signal;
+    uint32_t retries_left;
+    bool cancelled;             /* asked for; the notice may still run */
+    bool exited, oom;           /* the fields below say something */
+    int64_t exit_code, exit_signal, exit_rank;
+    struct str last_lines;
+    int64_t master_port;        /* of this attempt */
+    const struct engine_replica *replicas; /* of the newest attempt, by (role, rank) */
+    size_t replica_count;
+};
+
+/* ---- commands ------------------------------------------------------------------------------------------ */
+
+enum engine_setting { /* those of the market first, by the same number */
+    SETTING_CONTACT_TIMEOUT_MS = MARKET_SETTING_COUNT, /* 120 s */
+    SETTING_RETAIN_MS,              /* an ended workload stays in the state so long; 1 h */
+    SETTING_LIMIT_LOW_PERMILLE,     /* priority names, of the pool's lowest ask (where that is 0: of 10,000 µ$) */
+    SETTING_LIMIT_NORMAL_PERMILLE,
+    SETTING_LIMIT_HIGH_PERMILLE,
+    SETTING_LIMIT_CRITICAL_PERMILLE,
+    ENGINE_SETTING_END,
+};
+
+struct engine_choice { /* names as submitted; empty = any */
+    struct str sku, accelerator, provider, region, zone;
+    const struct str *labels;
+    size_t label_count;
+    struct market_amounts amounts;
+    int64_t speed_milli;
+};
+
+struct engine_submit {
+    engine_id project, key;
+    struct str idempotency; /* empty = none */
+    uint64_t body_hash;     /* of what was sent: the same idempotency key with another body is a conflict */
+    uint64_t request_key;   /* for ties: hash of the idempotency key, else the server's random number */
+    struct str name, request;
+    uint32_t nodes, nodes_max; /* nodes_max 0 = nodes */
+    const struct engine_choice *choices;
+    size_t choice_count;
+    bool preemptible, limit_present, renew, urgent, freeze;
+    udollar limit;
+    int32_t priority; /* 0 low .. 3 critical; used without limit */
+    enum market_level level;
+    uint32_t racks;
+    time_ms notice, minimum_run, term, max_run, run_time, deadline, earliest;
+    int32_t signal;
+    udollar restart_cost;
+    uint32_t retries;
+};
+
+enum engine_report_kind { ENGINE_STARTED, ENGINE_ENDED, ENGINE_PORT_BUSY };
+
+enum engine_command_type {
+    ENGINE_PROJECT_CREATE,
+    ENGINE_PROJECT_SET,
+    ENGINE_KEY_CREATE,
+    ENGINE_KEY_REVOKE,
+    ENGINE_JOIN,          /* a join token becomes an agent key */
+    ENGINE_NODE_REGISTER, /* new, again, or again after a loss */
+    ENGINE_NODE_LOST_SET,
+    ENGINE_NODE_DRAIN,
+    ENGINE_NODE_UNDRAIN,
+    ENGINE_ASK_SET,       /* one node, or every node of a pool */
+    ENGINE_SETTING_SET,
+    ENGINE_SUBMIT,
+    ENGINE_BID_CHANGE,
+    ENGINE_CANCEL,
+    ENGINE_REPORT,
+    ENGINE_TICK,          /* market tick */
+    ENGINE_WAKE,          /* engine_deadline has come; nothing else */
+    ENGINE_COMMAND_COUNT,
+};
+
+struct engine_command {
+    enum engine_command_type type;
+    union {
+        struct {
+            engine_id project; /* SET */
+            struct str name;   /* CREATE */
+            bool limited;
+            udollar budget;
+        } project;
+        struct {
+            unsigned char hash[ENGINE_HASH_SIZE];
+            struct str snippet, principal; /* principal: made where it is new */
+            enum engine_principal_kind kind;
+            enum engine_role role;
+            bool session;
+            engine_id project;
+            time_ms expires;
+        } key;
+        engine_id revoke; /* KEY_REVOKE */
+        struct {
+            engine_id token;
+            unsigned char hash[ENGINE_HASH_SIZE];
+            struct str snippet, name, machine;
+        } join;
+        struct {
+            engine_id key; /* agent key; 0 = an operator registers it, it stays unbound */
+            struct str name, version, boot, address, sku, accelerator;
+            struct str provider, region, zone, fabric, rack;
+            struct market_amounts amounts;
+            const struct str *labels, *missing;
+            size_t label_count, missing_count;
+            const struct engine_gpu *gpus;
+            size_t gpu_count;
+            bool unconfined, ask_present;
+            engine_id project; /* unconfined: its owner's */
+            udollar ask;
+        } node;
+        struct {
+            engine_id node;
+            market_id pool;       /* ASK_SET of a pool */
+            time_ms last_contact; /* NODE_LOST */
+            bool evict;           /* DRAIN */
+            udollar ask;          /* ASK_SET */
+        } on_node;
+        struct {
+            int name; /* enum engine_setting or market_setting */
+            int64_t value;
+        } setting;
+        struct engine_submit submit;
+        struct {
+            engine_id workload;
+            udollar limit; /* BID_CHANGE */
+        } workload;
+        struct {
+            enum engine_report_kind kind;
+            engine_id node, workload;
+            uint32_t attempt, role, rank;
+            int64_t exit_code, signal, port;
+            bool oom;
+            struct str text, last_lines;
+            time_ms at; /* bounded by the caller: never after now */
+        } report;
+    };
+};
+
+/* ---- outcomes and events ---------------------------------------------------------------------------------- */
+
+enum engine_code {
+    ENGINE_OK,
+    ENGINE_INVALID,   /* `field` and, from the market, refusal and numbers */
+    ENGINE_NOT_FOUND,
+    ENGINE_CONFLICT,  /* a name in use, an idempotency key with another body, a state that forbids it */
+    ENGINE_FORBIDDEN, /* a token used or expired; a key bound to another node */
+    ENGINE_STALE,     /* REPORT: of another attempt, or known already */
+};
+
+#define ENGINE_FIELD_MAX 96
+struct engine_outcome {
+    enum engine_code code;
+    char field[ENGINE_FIELD_MAX]; /* as the API names it: "choices[1].sku"; empty = none */
+    enum market_refusal refusal;
+    int64_t numbers[3];
+    engine_id id;     /* what was made or found: workload, node, key, project */
+    bool repeated;    /* SUBMIT: the idempotency key was known; id is the first one's */
+    size_t count;     /* ASK_SET: nodes that ask this now */
+};
+
+enum engine_event_type {
+    ENGINE_EVENT_WORKLOAD_SUBMITTED,
+    ENGINE_EVENT_WORKLOAD_ASSIGNED,   /* placements stand in the state */
+    ENGINE_EVENT_WORKLOAD_READY,
+    ENGINE_EVENT_WORKLOAD_STARTED,    /* the last replica started: charged from here */
+    ENGINE_EVENT_WORKLOAD_PREEMPTING, /* any notice: reason says which; deadline */
+    ENGINE_EVENT_WORKLOAD_WAITING,    /* again */
+    ENGINE_EVENT_WORKLOAD_FINISHED,
+    ENGINE_EVENT_WORKLOAD_FAILED,
+    ENGINE_EVENT_WORKLOAD_CANCELLED,
+    ENGINE_EVENT_WORKLOAD_REJECTED,
+    ENGINE_EVENT_WORKLOAD_CHANGED,    /* its limit */
+    ENGINE_EVENT_WORKLOAD_RETIRED,    /* left the state: tables alone have it */
+    ENGINE_EVENT_REPLICA_PLACED,      /* one per replica, after ASSIGNED */
+    ENGINE_EVENT_REPLICA_STARTED,
+    ENGINE_EVENT_REPLICA_ENDED,
+    ENGINE_EVENT_CHARGED,             /* a line of the bill */
+    ENGINE_EVENT_ENTRY,               /* a ledger entry */
+    ENGINE_EVENT_PRICE_POSTED,
+    ENGINE_EVENT_GAP,
+    ENGINE_EVENT_NODE_REGISTERED,
+    ENGINE_EVENT_NODE_CHANGED,        /* draining, back, or another ask */
+    ENGINE_EVENT_NODE_LOST,
+    ENGINE_EVENT_PROJECT_CREATED,
+    ENGINE_EVENT_PROJECT_CHANGED,
+    ENGINE_EVENT_KEY_CREATED,
+    ENGINE_EVENT_KEY_REVOKED,
+    ENGINE_EVENT_SETTING_CHANGED,
+    ENGINE_EVENT_TYPE_COUNT,
+};
+
+/* Flat, so that one codec serves all; what does not apply is zero. */
+struct engine_event {
+    enum engine_event_type type;
+    time_ms at;
+    engine_id project, workload, node, key;
+    market_id pool;
+    int64_t command; /* SUBMITTED: index of its command in the batch */
+    int64_t attempt, role, rank, nodes;
+    int64_t state, reason;      /* of the workload after it, or enum engine_node_state */
+    int64_t units_milli, rate, limit, amount; /* rate: µ$ an hour of all of it; limit per unit-hour */
+    int64_t from, to, deadline;
+    int64_t exited, exit_code, signal, oom, exit_rank;
+    int64_t gpus;               /* REPLICA_PLACED: mask */
+    int64_t charge;             /* CHARGED: enum market_charge */
+    int64_t debit_kind, debit_id, credit_kind, credit_id; /* ENTRY: struct market_account */
+    int64_t marginal, scarcity, guide, lowest_ask, free_milli, used_milli, wanted_milli, running, waiting;
+    int64_t surplus, bound;
+    int64_t setting, value;
+    struct str text;            /* ENDED: last lines; borrowed from the command or the state */
+};
+
+/* Owned by the caller, reused from batch to batch. */
+struct engine_result {
+    struct engine_outcome *outcomes; /* one a command */
+    size_t outcome_count, outcome_capacity;
+    struct engine_event *events;     /* in a fixed order */
+    size_t event_count, event_capacity;
+    engine_id *nodes;                /* whose desired state changed; each once, by id */
+    size_t node_count, node_capacity;
+    bool tick_wanted;                /* a tick within a second would serve somebody */
+};
+void engine_result_fini(struct engine_result *result);
+
+/* ---- the machine --------------------------------------------------------------------------------------------- */
+
+/* With the organisation and the project `default` (id 1, without a budget) in it. */
+struct engine *engine_new(uint64_t seed);
+void engine_free(struct engine *e);
+
+/* Applies one batch; `now` is at least the last one's (the caller holds it to max(last, now)). Clears
+ * `result` first. Each command takes effect whole, or not at all with a code that says why. Commands of
+ * one batch are decided in their order as far as projects, keys, nodes and reports go, and meet the
+ * market together in one clearing. */
+void engine_apply(struct engine *e, time_ms now, const struct engine_command *commands, size_t count,
+                  struct engine_result *result);
+
+/* When an ENGINE_WAKE is due although nobody sent a command; TIME_NEVER. */
+time_ms engine_deadline(const struct engine *e);
+time_ms engine_now(const struct engine *e); /* of the last batch */
+
+/* Equal states give equal bytes. */
+void engine_snapshot(const struct engine *e, struct buf *out);
+/* NULL where the bytes are not a snapshot of this format. */
+struct engine *engine_restore(struct unpack *in);
+/* Walks every invariant that needs no history, the market's included, and CHECKs it. */
+void engine_check(const struct engine *e);
+
+/* ---- queries: no change of state --------------------------------------------------------------------------------- */
+
+const struct market *engine_market(const struct engine *e);
+int64_t engine_setting(const struct engine *e, int name);
+
+const struct engine_project *engine_project(const struct engine *e, engine_id id); /* NULL: none */
+const struct engine_project *engine_project_named(const struct engine *e, struct str name);
+size_t engine_project_count(const struct engine *e);
+const struct engine_project *engine_project_at(const struct engine *e, size_t index); /* by id */
+
+const struct engine_key *engine_key(const struct engine *e, engine_id id);
+const struct engine_key *engine_key_hashed(const struct engine *e, const unsigned char hash[ENGINE_HASH_SIZE]);
+size_t engine_key_count(const struct engine *e);
+const struct engine_key *engine_key_at(const struct engine *e, size_t index);
+const struct engine_principal *engine_principal(const struct engine *e, engine_id id);
+
+const struct engine_node *engine_node(const struct engine *e, engine_id id);
+const struct engine_node *engine_node_named(const struct engine *e, struct str name);
+size_t engine_node_count(const struct engine *e);
+const struct engine_node *engine_node_at(const struct engine *e, size_t index); /* by id */
+
+const struct engine_workload *engine_workload(const struct engine *e, engine_id id);
+/* The newest with an id below `before` (0 = all), of that project (0 = any) and of a state in the mask
+ * (bit 1 << state); NULL at the end. Live ones (mask without ended states) are found without walking
+ * the ended. */
+const struct engine_workload *engine_workload_before(const struct engine *e, engine_id before, engine_id project,
+                                                     unsigned states);
+/* How many are in each state. */
+void engine_workload_counts(const struct engine *e, uint64_t ret[static WORKLOAD_REJECTED + 1]);
+
+/* The name behind an id of the market: SKU, accelerator, label, or a place (`path`: provider/region/zone…). */
+enum engine_name { NAME_SKU, NAME_ACCELERATOR, NAME_LABEL, NAME_PROVIDER, NAME_REGION, NAME_ZONE, NAME_FABRIC, NAME_RACK, ENGINE_NAME_COUNT };
+struct str engine_name(const struct engine *e, enum engine_name kind, market_id id); /* the last part of a place's path */
+/* Every name of a kind, for messages: known SKUs and the like; index below the count. */
+size_t engine_name_count(const struct engine *e, enum engine_name kind);
+struct str engine_name_at(const struct engine *e, enum engine_name kind, size_t index);
+
+/* Dry runs: the outcome is what SUBMIT would have answered (idempotency aside). */
+struct engine_outcome engine_quote(const struct engine *e, const struct engine_submit *submit, struct market_quote *ret);
+/* False: no such live workload. */
+bool engine_why(const struct engine *e, engine_id workload, struct market_why *ret);
