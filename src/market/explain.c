@@ -82,6 +82,23 @@ udollar market_spent(const struct market *m, market_id tenant)
     return m->tenants[map_get(&m->tenant_by_id, tenant)].spent;
 }
 
+bool market_reservation_view(const struct market *m, market_id reservation, struct market_reservation_view *ret)
+{
+    (void)m;
+    (void)reservation;
+    *ret = (struct market_reservation_view){0};
+    return false;
+}
+
+size_t market_forward(const struct market *m, market_id pool, struct market_forward_slot *ret, size_t most)
+{
+    (void)m;
+    (void)pool;
+    (void)ret;
+    (void)most;
+    return 0;
+}
+
 bool market_node_free(const struct market *m, market_id node, struct market_amounts *ret)
 {
     const struct node *n = &m->nodes[map_get(&m->node_by_id, node)];

@@ -10,6 +10,13 @@ static const int64_t setting_defaults[MARKET_SETTING_COUNT] = {
     [SETTING_FEE_PERMILLE] = 0,         [SETTING_TERM_MS] = 4 * HOUR_MS,
     [SETTING_KILL_MS] = 10000,          [SETTING_CHECKPOINT_MS] = HOUR_MS,
     [SETTING_LARGE_TENANT_PERMILLE] = 20, [SETTING_SWEEP_CANDIDATES] = 400,
+    [SETTING_HOLD] = 0,                 [SETTING_STARVING_TICKS] = 40,
+    [SETTING_HOLD_FEE] = 0,             [SETTING_GUARD_MS] = 60000,
+    [SETTING_LEND_IDLE_MS] = 900000,    [SETTING_TIER1_START_MS] = 2000,
+    [SETTING_TIER2_START_MS] = 10000,   [SETTING_TIER3_START_MS] = 60000,
+    [SETTING_TIER4_START_MS] = 300000,  [SETTING_TIER1_LOSS] = 20000000,
+    [SETTING_TIER2_LOSS] = 10000000,    [SETTING_TIER3_LOSS] = 5000000,
+    [SETTING_TIER4_LOSS] = 2500000,
 };
 static const struct {
     int64_t least, most;
@@ -19,6 +26,13 @@ static const struct {
     [SETTING_FEE_PERMILLE] = {0, 1000},         [SETTING_TERM_MS] = {1000, 8760 * HOUR_MS},
     [SETTING_KILL_MS] = {0, HOUR_MS},           [SETTING_CHECKPOINT_MS] = {0, 24 * HOUR_MS},
     [SETTING_LARGE_TENANT_PERMILLE] = {0, 1000}, [SETTING_SWEEP_CANDIDATES] = {0, 1000000},
+    [SETTING_HOLD] = {0, 1},                    [SETTING_STARVING_TICKS] = {1, 1000000},
+    [SETTING_HOLD_FEE] = {0, MARKET_RATE_MAX},  [SETTING_GUARD_MS] = {0, 24 * HOUR_MS},
+    [SETTING_LEND_IDLE_MS] = {0, 8760 * HOUR_MS}, [SETTING_TIER1_START_MS] = {0, HOUR_MS},
+    [SETTING_TIER2_START_MS] = {0, HOUR_MS},    [SETTING_TIER3_START_MS] = {0, HOUR_MS},
+    [SETTING_TIER4_START_MS] = {0, HOUR_MS},    [SETTING_TIER1_LOSS] = {0, MARKET_RATE_MAX},
+    [SETTING_TIER2_LOSS] = {0, MARKET_RATE_MAX}, [SETTING_TIER3_LOSS] = {0, MARKET_RATE_MAX},
+    [SETTING_TIER4_LOSS] = {0, MARKET_RATE_MAX},
 };
 
 struct market *market_new(uint64_t seed)
@@ -362,6 +376,16 @@ static void parked_release(struct market *m)
     xfree(parked);
 }
 
+/* Every class is looked at again in this batch. */
+static void clear_all(struct market *m)
+{
+    for (uint32_t i = 1; i < m->class_count; i++) {
+        m->classes[i].failed = false;
+        if (m->classes[i].waiting)
+            class_touch(m, i);
+    }
+}
+
 static void tick(struct market *m)
 {
     time_ms since = m->last_tick ? m->last_tick : m->now;
@@ -373,11 +397,7 @@ static void tick(struct market *m)
     lease_tick(m);
     ledger_budgets(m);
     parked_release(m);
-    for (uint32_t i = 1; i < m->class_count; i++) {
-        m->classes[i].failed = false;
-        if (m->classes[i].waiting)
-            class_touch(m, i);
-    }
+    clear_all(m);
 }
 
 /* ---- a batch ------------------------------------------------------------------------------------------ */
@@ -388,6 +408,8 @@ static int command_order(enum market_command_type type)
     switch (type) {
     case MARKET_SETTING_SET:
     case MARKET_ACCOUNT_SET:
+    case MARKET_OWNER_SET:
+    case MARKET_POWER_SET:
         return 0;
     case MARKET_NODE_DOWN:
     case MARKET_NODE_DRAIN:
@@ -395,6 +417,7 @@ static int command_order(enum market_command_type type)
     case MARKET_LEASE_STARTED:
     case MARKET_REPLICA_ENDED:
     case MARKET_LEASE_ENDED:
+    case MARKET_CHECKPOINTED:
         return 2;
     case MARKET_NODE_UP:
     case MARKET_NODE_UNDRAIN:
@@ -407,11 +430,15 @@ static int command_order(enum market_command_type type)
     case MARKET_BID_ADD:
     case MARKET_RESERVATION_ADD:
     case MARKET_RESERVATION_CHANGE:
+    case MARKET_SUBSCRIPTION_SET:
         return 6;
     case MARKET_TICK:
         return 7;
+    case MARKET_CLEAR:
+    case MARKET_COMPUTED:
+        return 8;
     }
-    return 7;
+    return 8;
 }
 
 static struct refusal command_apply(struct market *m, const struct market_command *c)
@@ -452,6 +479,19 @@ static struct refusal command_apply(struct market *m, const struct market_comman
     case MARKET_RESERVATION_ADD:
     case MARKET_RESERVATION_CHANGE:
         return refuse(REFUSED_UNSUPPORTED, "reservation");
+    case MARKET_SUBSCRIPTION_SET:
+        return refuse(REFUSED_UNSUPPORTED, "tier");
+    case MARKET_OWNER_SET:
+        return refuse(REFUSED_UNSUPPORTED, "owner");
+    case MARKET_POWER_SET:
+        return refuse(REFUSED_UNSUPPORTED, "watts");
+    case MARKET_CHECKPOINTED:
+        return refuse(REFUSED_UNSUPPORTED, "done_permille");
+    case MARKET_CLEAR:
+        clear_all(m);
+        return accept();
+    case MARKET_COMPUTED:
+        return refuse(REFUSED_UNSUPPORTED, "result");
     }
     return refuse(REFUSED_UNKNOWN, "type");
 }
@@ -469,6 +509,69 @@ static int place_compare(const void *x, const void *y, const void *context)
     return c ? c : COMPARE(a->index, b->index);
 }
 
+/* What was decided, number by number: structs have holes between their fields. */
+static void digest_batch(struct market *m, size_t first)
+{
+    for (size_t i = first; i < m->events->count; i++) {
+        const struct market_event *e = &m->events->items[i];
+        uint64_t words[8] = {m->digest, (uint64_t)e->type, e->bid, e->attempt};
+        switch (e->type) {
+        case EVENT_ALLOCATED:
+            words[4] = e->allocated.pool;
+            words[5] = (uint64_t)e->allocated.rate;
+            words[6] = m->events->placements[e->allocated.placement_first].node;
+            break;
+        case EVENT_PREEMPTING:
+            words[4] = (uint64_t)e->preempting.deadline;
+            words[5] = (uint64_t)e->preempting.reason;
+            break;
+        case EVENT_RELEASED:
+            words[4] = (uint64_t)e->released.at;
+            words[5] = (uint64_t)e->released.reason;
+            break;
+        case EVENT_PRICE_POSTED:
+            words[4] = e->posted.pool;
+            words[5] = (uint64_t)e->posted.guide;
+            words[6] = (uint64_t)e->posted.scarcity;
+            break;
+        case EVENT_CHARGED:
+            words[4] = (uint64_t)e->charged.amount;
+            words[5] = (uint64_t)e->charged.to;
+            break;
+        case EVENT_ENTRY:
+            words[4] = (uint64_t)e->entry.amount;
+            words[5] = (uint64_t)e->entry.debit.kind << 32 | (uint64_t)e->entry.credit.kind;
+            words[6] = e->entry.debit.id ^ e->entry.credit.id << 32;
+            break;
+        case EVENT_GAP:
+            words[4] = (uint64_t)e->gap.surplus;
+            words[5] = (uint64_t)e->gap.bound;
+            break;
+        case EVENT_RESIZED:
+            words[4] = (uint64_t)e->resized.units_milli;
+            break;
+        case EVENT_QUOTED:
+            words[4] = (uint64_t)e->quoted.most;
+            words[5] = (uint64_t)e->quoted.latest;
+            break;
+        case EVENT_RESERVED:
+            words[4] = e->reserved.reservation;
+            words[5] = (uint64_t)e->reserved.state;
+            words[6] = (uint64_t)e->reserved.amount;
+            break;
+        case EVENT_REFUSED:
+            words[4] = e->refused.index;
+            words[5] = (uint64_t)e->refused.reason;
+            break;
+        case EVENT_READY:
+        case EVENT_MOVED:
+        case EVENT_TICK_WANTED:
+            break;
+        }
+        m->digest = siphash((struct hash_key){m->seed, 0}, words, sizeof words);
+    }
+}
+
 void market_apply(struct market *m, time_ms now, const struct market_command *commands,
                   size_t count, struct market_events *events)
 {
@@ -476,6 +579,7 @@ void market_apply(struct market *m, time_ms now, const struct market_command *co
     m->now = now;
     m->batch++;
     m->events = events;
+    size_t first_event = events->count;
     struct place_in_batch *order = xcalloc(count + 1, sizeof *order);
     for (size_t i = 0; i < count; i++)
         order[i] = (struct place_in_batch){command_order(commands[i].type), i};
@@ -492,9 +596,23 @@ void market_apply(struct market *m, time_ms now, const struct market_command *co
         e->refused.field = r.field;
         memcpy(e->refused.numbers, r.numbers, sizeof r.numbers);
     }
-    clear_batch(m);
+    if (m->settings[SETTING_HOLD] == 0)
+        clear_batch(m);
     xfree(order);
+    digest_batch(m, first_event);
     m->events = NULL;
+}
+
+uint64_t market_digest(const struct market *m)
+{
+    return m->digest;
+}
+
+void market_compute(const struct market *m, enum market_work work, struct buf *out)
+{
+    (void)m;
+    (void)work;
+    buf_clear(out);
 }
 
 time_ms market_deadline(const struct market *m)

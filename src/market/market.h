@@ -35,6 +35,7 @@ typedef uint64_t market_id;
 #define MARKET_ROLES_MAX 16
 #define MARKET_LABELS_MAX 16
 #define MARKET_NODE_GPUS_MAX 64
+#define MARKET_TIERS 4                        /* tight starts: tier 1 (highest) .. 4 */
 
 /* ---- capacity ---------------------------------------------------------------------------------- */
 
@@ -64,11 +65,18 @@ struct market_node {
     udollar ask;           /* rate under which the provider does not let it run */
     market_id seller;      /* account that is paid; its affiliates may not push its pools */
     market_id only_tenant; /* an unconfined node takes one project's work alone; 0 = all */
+    /* what follows may be left 0 */
+    uint32_t gpu_group;    /* GPUs of one NVLink domain: a replica of at most so many does not span two */
+    uint32_t slices;       /* MIG: a GPU is cut into so many; a share takes whole ones, at a multiple of its size */
+    market_id site;        /* whose power it draws on (MARKET_POWER_SET) */
+    int64_t watts;         /* drawn when all its units are used */
+    int64_t credit_permille; /* credits (thousandths) it takes for 1 µ$; 0 = money alone */
 };
 
 /* ---- bids --------------------------------------------------------------------------------------- */
 
-/* One hardware choice of a role: hard criteria (0 = any) and what a replica takes there. */
+/* One hardware choice of a role (all roles of an alternative stand in one pool each, side by side
+ * where the level is tighter than `any`): hard criteria (0 = any) and what a replica takes there. */
 struct market_choice {
     market_id sku, accelerator, provider, region, zone;
     market_id labels[MARKET_LABELS_MAX]; /* all of them must stand on the node */
@@ -77,7 +85,7 @@ struct market_choice {
 };
 
 struct market_role {
-    uint32_t replicas_min, replicas_max; /* equal unless elastic */
+    uint32_t replicas_min, replicas_max; /* equal unless elastic; only a single role may be elastic */
 };
 
 /* One XOR alternative: a choice for each role, the level at which all of it must hang together,
@@ -88,6 +96,8 @@ struct market_alternative {
     uint32_t racks;      /* for LEVEL_RACKS */
     udollar limit;       /* most per unit-hour here: min(value × speed, limit), folded once */
     udollar transfer;    /* data transfer, µ$ per unit-hour until paid off; 0 */
+    udollar transfer_cost; /* what is paid off, of the whole bid; 0 = the transfer has no end */
+    udollar extra_limit; /* elastic: most per unit-hour of replicas beyond the least number; 0 = limit */
 };
 
 enum market_kind { BID_PREEMPTIBLE, BID_FIRM, BID_DEADLINE };
@@ -109,6 +119,33 @@ struct market_bid {
     time_ms earliest, latest;/* window; 0 and TIME_NEVER where open */
     time_ms run_time;        /* declared run time, 0 = not declared */
     bool urgent;             /* may start at the asks where the guide does not admit it */
+    /* what follows may be left 0 */
+    int64_t work_milli;      /* declared work, thousandths of a unit-hour at speed 1,000; else run_time, whatever the speed */
+    udollar limit_total;     /* deadline: most for the whole of it; 0 = limit × work */
+    time_ms checkpoint;      /* between checkpoints; 0 = it cannot */
+    time_ms startup;         /* measured, from assigned to running; lengthens the minimum run to three times it */
+    udollar restart_measured;/* p90 of what restarts of its kind cost; caps restart_cost; 0 = not known */
+    uint32_t tier;           /* tight start, 1 .. MARKET_TIERS; 0 = none */
+    market_id reservation;   /* runs in the slot of this reservation, which has paid for it */
+    bool credits;            /* pays in credits instead of money */
+};
+
+/* A firm shape in future time, bought at the forward menu (docs/market.md, "Reservations"). */
+struct market_reservation {
+    market_id id, tenant;
+    uint64_t request_key;
+    struct market_choice choice; /* amounts: what one replica of the shape takes */
+    uint32_t replicas;
+    enum market_level level;
+    uint32_t racks;
+    time_ms from, to;  /* multiples of a forward slot are cheapest to keep; any are taken */
+    udollar limit;     /* most per unit-hour */
+    bool keep_idle;    /* not lent to others while it stands idle */
+};
+enum market_reservation_action {
+    RESERVATION_CANCEL, /* before it starts, or what is left of it: returned at the market's resale */
+    RESERVATION_PAUSE,  /* resell [from, to) of `replicas` at `floor` or more; the holder keeps the rest */
+    RESERVATION_RESUME, /* what is paused and not sold comes back; lent nodes are recalled */
 };
 
 /* ---- commands ----------------------------------------------------------------------------------- */
@@ -124,6 +161,19 @@ enum market_setting {
     SETTING_CHECKPOINT_MS,      /* T_ckpt, 1 h: most that a victim gets back */
     SETTING_LARGE_TENANT_PERMILLE,
     SETTING_SWEEP_CANDIDATES,
+    SETTING_HOLD,               /* 1: bids only enter the book; nothing starts, moves or is displaced */
+    SETTING_STARVING_TICKS,     /* 40: value above the menu for so long and never fitting */
+    SETTING_HOLD_FEE,           /* 0: µ$ per unit-hour of a deadline's placeholder */
+    SETTING_GUARD_MS,           /* 60 s: placement delay a deadline's plan allows for */
+    SETTING_LEND_IDLE_MS,       /* 15 min: a reservation idle for so long is lent */
+    SETTING_TIER1_START_MS,     /* 2 s, 10 s, 60 s, 5 min: start promised to a tier … */
+    SETTING_TIER2_START_MS,
+    SETTING_TIER3_START_MS,
+    SETTING_TIER4_START_MS,
+    SETTING_TIER1_LOSS,         /* … and what a unit-hour of it is worth that cannot start, µ$ */
+    SETTING_TIER2_LOSS,
+    SETTING_TIER3_LOSS,
+    SETTING_TIER4_LOSS,
     MARKET_SETTING_COUNT,
 };
 
@@ -142,9 +192,18 @@ enum market_command_type {
     MARKET_REPLICA_ENDED, /* one replica is gone for good: its share of the node is free again */
     MARKET_LEASE_ENDED,   /* all of it is gone; `requeue`: the bid waits again, else it is done */
     MARKET_TICK,
-    MARKET_RESERVATION_ADD,    /* refused as unsupported until the forward curve exists */
-    MARKET_RESERVATION_CHANGE, /* likewise */
+    MARKET_RESERVATION_ADD,
+    MARKET_RESERVATION_CHANGE,
+    MARKET_CHECKPOINTED,    /* a lease has kept its progress */
+    MARKET_SUBSCRIPTION_SET,/* tight starts: how many units of a tier a tenant may start; 0 ends it */
+    MARKET_OWNER_SET,       /* tenants and sellers of one owner are affiliates */
+    MARKET_POWER_SET,       /* what a site may draw */
+    MARKET_CLEAR,           /* the whole book is cleared anew, as after a cold start */
+    MARKET_COMPUTED,        /* the result of market_compute comes back: checked against the present, what no longer fits is dropped */
 };
+
+/* Long work, done on a snapshot outside the writer. */
+enum market_work { WORK_SHADOW_CLEAR, WORK_FORWARD, WORK_LARGE_TENANTS };
 
 struct market_command {
     enum market_command_type type;
@@ -164,6 +223,9 @@ struct market_command {
             market_id tenant;
             bool limited;       /* false: billed without limit */
             udollar budget;     /* what it may have spent in all, when limited */
+            bool credits;       /* sets its allowance of credits, not its money: */
+            udollar refill;     /* … credits that come an hour … */
+            udollar most;       /* … up to this balance */
         } account;
         struct market_bid bid; /* BID_ADD; copied */
         struct {
@@ -176,7 +238,35 @@ struct market_command {
             uint32_t role, rank; /* REPLICA_ENDED */
             time_ms at;          /* ENDED: charged up to here (≤ now) */
             bool requeue;        /* LEASE_ENDED */
+            int64_t done_permille; /* CHECKPOINTED: of the declared work, kept for good */
         } lease;
+        struct market_reservation reservation; /* RESERVATION_ADD */
+        struct {
+            market_id reservation;
+            enum market_reservation_action action;
+            uint32_t replicas; /* PAUSE: how many; 0 = all */
+            time_ms from, to;  /* PAUSE: 0 = from now, to its end */
+            udollar floor;
+        } reservation_change;
+        struct {
+            market_id tenant;
+            struct market_choice choice; /* which pools; amounts are not looked at */
+            uint32_t tier;
+            int64_t units_milli;
+            udollar rate; /* per unit-hour subscribed */
+        } subscription;
+        struct {
+            market_id account, owner; /* tenant or seller */
+            bool seller;
+        } owner;
+        struct {
+            market_id site;
+            int64_t watts; /* 0 = without limit */
+        } power;
+        struct {
+            enum market_work work;
+            struct str result;
+        } computed;
     };
 };
 
@@ -208,13 +298,19 @@ enum market_charge {
     CHARGE_DISPLACEMENT, /* what the victim lost, paid by the entrant over its minimum run */
     CHARGE_REFUND,       /* to a victim: amount is negative */
     CHARGE_TERM,         /* firm: what an early end still owes */
+    CHARGE_RESERVATION,  /* a slot of a reservation */
+    CHARGE_SUBSCRIPTION, /* tight starts */
+    CHARGE_RESALE,       /* what a paused or returned part fetched: negative */
 };
 
 /* Accounts of the double-entry ledger: kind and whose. Sum over all is 0 after every event. */
-enum market_account_kind { ACCOUNT_TENANT, ACCOUNT_POOL, ACCOUNT_CARRY, ACCOUNT_SELLER, ACCOUNT_FEE, ACCOUNT_EXTERNAL };
+enum market_account_kind { ACCOUNT_TENANT, ACCOUNT_POOL, ACCOUNT_CARRY, ACCOUNT_SELLER, ACCOUNT_FEE, ACCOUNT_EXTERNAL,
+                           ACCOUNT_ISSUE /* where credits come from: negative */ };
+enum market_currency { CURRENCY_MONEY, CURRENCY_CREDITS };
 struct market_account {
     enum market_account_kind kind;
     market_id id; /* tenant, pool or seller; 0 for fee and external */
+    enum market_currency currency;
 };
 
 enum market_event_type {
@@ -229,6 +325,18 @@ enum market_event_type {
     EVENT_ENTRY,        /* the ledger: amount from one account to another */
     EVENT_TICK_WANTED,  /* a free site was refused by a lagging price: tick within a second */
     EVENT_GAP,          /* certified, at a tick */
+    EVENT_RESIZED,      /* elastic: placements came (they may start) or go (replicas by rank, killed at `deadline`) */
+    EVENT_QUOTED,       /* a deadline bid: what it will cost at most, and when it starts at the latest */
+    EVENT_RESERVED,     /* a reservation is bought, waits, is lent, recalled, paused, over */
+};
+
+enum market_reservation_state {
+    RESERVATION_WAITING, /* above its limit, or it does not fit: holds nothing */
+    RESERVATION_BOUGHT,  /* its slot is ahead */
+    RESERVATION_OPEN,    /* its slot runs: bids that name it may start */
+    RESERVATION_LENT,    /* its slot runs, idle: others use it until they are recalled */
+    RESERVATION_PAUSED,
+    RESERVATION_OVER,
 };
 
 /* Where one replica goes. */
@@ -292,7 +400,27 @@ struct market_event {
         } entry;
         struct {
             udollar surplus, bound; /* Φ and a certified upper bound, µ$ per hour */
+            udollar friction_bound; /* the same with what switching costs in it: gap_friction */
         } gap;
+        struct {
+            size_t placement_first, placement_count; /* those that come or go */
+            bool grows;
+            time_ms deadline;    /* they go: signal now, killed then */
+            int64_t units_milli; /* q over all replicas afterwards */
+            udollar rate;
+        } resized;
+        struct {
+            udollar most;        /* Q: for the declared work, with transfer */
+            time_ms latest;      /* start of its placeholder */
+            market_id pool;
+            bool committed;      /* false: above its limit, it stands as an ordinary bid without promise */
+        } quoted;
+        struct {
+            market_id reservation, tenant, pool;
+            enum market_reservation_state state;
+            udollar rate;        /* per hour, whole shape */
+            udollar amount;      /* of all its slots */
+        } reserved;
     };
 };
 
@@ -386,6 +514,10 @@ enum market_obstacle {
     OBSTACLE_CONTIGUITY,/* enough is free, but not together */
     OBSTACLE_BUDGET,
     OBSTACLE_WINDOW,    /* its window has not opened */
+    OBSTACLE_HELD,      /* enough is free, but held: headroom, a reserved slot, a placeholder, a starving gang's block */
+    OBSTACLE_FORWARD,   /* firm: the forward price of its term is above its limit */
+    OBSTACLE_PAUSED,    /* the operator holds the market (SETTING_HOLD) */
+    OBSTACLE_POWER,     /* its site has no power left */
 };
 struct market_why {
     enum market_obstacle obstacle;
@@ -398,9 +530,36 @@ struct market_why {
     bool has_limit;              /* a limit up to the bound starts it now */
     udollar go_live;             /* whole cents: this clearing starts it at P, not at P − 1 cent */
     uint32_t alternative;        /* the one that P is stated for */
+    bool starving;               /* a block is formed for it: nobody pays for the hold */
+    udollar post;                /* per unit-hour in that pool for its level and size, with premium and credit */
+    udollar forward;             /* firm: mean forward price of its term there, per unit-hour */
 };
 /* false where there is no such bid. Exact: P and P − 1 cent are both put to the code that clears. */
 bool market_why(const struct market *m, market_id bid, struct market_why *ret);
+
+/* A pure function of the state, for a thread of its own on a restored snapshot: the bytes go back in
+ * MARKET_COMPUTED. Empty where there is nothing to say. */
+void market_compute(const struct market *m, enum market_work work, struct buf *out);
+
+struct market_reservation_view {
+    market_id tenant, pool;
+    enum market_reservation_state state;
+    uint32_t replicas, paused, sold, used; /* used: by bids that run in it */
+    time_ms from, to;
+    udollar rate, charged, resold; /* rate per hour, whole shape */
+};
+bool market_reservation_view(const struct market *m, market_id reservation, struct market_reservation_view *ret);
+
+/* The forward curve of a pool: per unit-hour, `count` slots from the one that now runs. */
+struct market_forward_slot {
+    time_ms from, to;
+    udollar price;
+    int64_t sold_milli; /* firm, reserved and placeholders */
+};
+size_t market_forward(const struct market *m, market_id pool, struct market_forward_slot *ret, size_t most);
+
+/* Running digest of everything decided so far: equal on every machine and compiler. */
+uint64_t market_digest(const struct market *m);
 
 /* The certified gap of the last tick; false before the first. */
 bool market_gap(const struct market *m, udollar *ret_surplus, udollar *ret_bound);

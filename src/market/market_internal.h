@@ -149,7 +149,7 @@ struct account {
 };
 
 struct market {
-    uint64_t seed, batch;
+    uint64_t seed, batch, digest;
     time_ms now, last_tick;
     int64_t settings[MARKET_SETTING_COUNT];
     struct node *nodes;

@@ -250,6 +250,7 @@ static void code_head(struct codec *c, struct market *m)
 {
     code_u64(c, &m->seed);
     code_u64(c, &m->batch);
+    code_u64(c, &m->digest);
     code_i64(c, &m->now);
     code_i64(c, &m->last_tick);
     for (size_t i = 0; i < MARKET_SETTING_COUNT; i++)

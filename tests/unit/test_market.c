@@ -70,6 +70,9 @@ static void follow(struct world *w, const struct market_event *e)
         break;
     case EVENT_MOVED:
     case EVENT_ENTRY:
+    case EVENT_RESIZED:
+    case EVENT_QUOTED:
+    case EVENT_RESERVED:
         break;
     }
 }
