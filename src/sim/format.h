@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The kinds of trace that `tessera sim` takes: each is read and run its own way. */
+
+#include "sim/options.h"
+#include "sim/report.h"
+
+struct sim_format {
+    const char *name, *doc;
+    uint64_t options;     /* bits by enum sim_option that it has a use for */
+    const char *policies; /* names with spaces between; the first is the default */
+    const char *fleet;    /* format of its fleets; NULL: it brings its own */
+    int (*run)(const struct sim_options *o, struct report *ret, struct error *err);
+};
+
+extern const struct sim_format format_openb;
