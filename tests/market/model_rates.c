@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a workload pays (MARKET.md section 7), from its own bid, its place and the posted menu
+ * alone. */
+#include "model.h"
+
+#define RATE_SCALE ((int128)1000 * HOUR_MS) /* µ$ × milli-units an hour × ms -> µ$ */
+
+/* ---- what the menu makes it pay
+ * ---------------------------------------------------------------------------------- */
+
+static bool node_of_pool(const struct market_node *n, const struct market_pool_view *p)
+{
+    return n->sku == p->sku && n->accelerator == p->accelerator &&
+           n->place.provider == p->provider && n->place.region == p->region &&
+           n->place.zone == p->zone && model_same_amounts(&n->amounts, &p->amounts) &&
+           memcmp(n->labels, p->labels, sizeof n->labels) == 0;
+}
+
+/* How many nodes of the pool, up or down, stand in one place of that level, at most. */
+static uint32_t largest_place(const struct world *w, const struct market_pool_view *p,
+                              enum market_level level)
+{
+    uint32_t most = 0;
+    for (size_t i = 0; i < w->plot_count; i++) {
+        const struct market_node *n = &w->plots[i].spec;
+        uint32_t here = 0;
+        if (!node_of_pool(n, p))
+            continue;
+        for (size_t j = 0; j < w->plot_count; j++)
+            here += node_of_pool(&w->plots[j].spec, p) &&
+                    model_place(&w->plots[j].spec, level) == model_place(n, level);
+        most = MAX(most, here);
+    }
+    return most;
+}
+
+static int64_t replicas_in_a_node(const struct market_amounts *node,
+                                  const struct market_amounts *takes)
+{
+    int64_t most = INT32_MAX;
+    const int64_t pairs[][2] = {{takes->gpu_milli, node->gpu_milli},
+                                {takes->core_milli, node->core_milli},
+                                {takes->memory_mib, node->memory_mib},
+                                {takes->disk_mib, node->disk_mib}};
+    for (size_t i = 0; i < ARRAY_COUNT(pairs); i++)
+        if (pairs[i][0])
+            most = MIN(most, pairs[i][1] / pairs[i][0]);
+    return most;
+}
+
+/* Whether all replicas could stand together in the pool, were it empty. */
+static bool fits_empty(const struct world *w, const struct track *t, size_t alternative,
+                       const struct market_pool_view *p)
+{
+    const struct market_alternative *a = &t->alternatives[alternative];
+    uint32_t replicas = t->roles[0].replicas_min;
+    if (a->level == LEVEL_NODE)
+        return replicas_in_a_node(&p->amounts, &a->choices[0].amounts) >= replicas;
+    /* as many racks of one fabric as it may have: by the largest rack, which is exact where racks
+     * are alike */
+    if (a->level == LEVEL_RACKS)
+        return largest_place(w, p, LEVEL_RACK) * a->racks >= replicas &&
+               largest_place(w, p, LEVEL_FABRIC) >= replicas;
+    return largest_place(w, p, a->level) >= replicas;
+}
+
+static bool choice_meets_pool(const struct market_choice *c, const struct market_pool_view *p)
+{
+    struct market_node n = {
+        .sku = p->sku,
+        .accelerator = p->accelerator,
+        .place = {.provider = p->provider, .region = p->region, .zone = p->zone}};
+    memcpy(n.labels, p->labels, sizeof n.labels);
+    return model_choice_matches(c, &n) && model_units(&p->amounts, &c->amounts) > 0;
+}
+
+/* The limit of an alternative where the first one's is `limit`. */
+static int64_t limit_at(const struct track *t, size_t alternative, udollar limit)
+{
+    udollar first = t->alternatives[0].limit, own = t->alternatives[alternative].limit;
+    return own == first ? limit : (int64_t)((int128)limit * own / MAX(first, 1));
+}
+
+static int64_t units_there(const struct track *t, size_t alternative,
+                           const struct market_amounts *node)
+{
+    return model_units(node, &t->alternatives[alternative].choices[0].amounts) *
+           t->roles[0].replicas_min;
+}
+
+/* best of section 7: what it could have had at the posted prices over its own alternatives. */
+static int64_t best_of(const struct world *w, const struct track *t, udollar limit)
+{
+    int64_t best = 0;
+    for (size_t i = 0; i < market_pool_count(w->m); i++) {
+        struct market_pool_view p = market_pool(w->m, i);
+        const struct tag *tag = world_tag(w, p.pool);
+        int64_t post = tag ? tag->marginal + tag->scarcity : p.post;
+        for (size_t a = 0; a < t->spec.alternative_count; a++) {
+            int64_t margin = limit_at(t, a, limit) - t->alternatives[a].transfer - post;
+            if (margin <= 0 || !choice_meets_pool(&t->alternatives[a].choices[0], &p) ||
+                !fits_empty(w, t, a, &p))
+                continue;
+            best = MAX(best, margin * units_there(t, a, &p.amounts));
+        }
+    }
+    return best;
+}
+
+int64_t model_asks(const struct world *w, const struct track *t)
+{
+    int64_t asks = 0;
+    for (size_t i = 0; i < t->placement_count; i++)
+        asks += world_plot(w, t->placements[i].node)->spec.ask * t->placements[i].units_milli;
+    return asks;
+}
+
+static int64_t limit_rate(const struct track *t, udollar limit)
+{
+    return (limit_at(t, t->alternative, limit) - t->alternatives[t->alternative].transfer) *
+           t->units_milli;
+}
+
+int64_t model_rate(const struct world *w, const struct track *t, udollar limit)
+{
+    return limit_rate(t, limit) - best_of(w, t, limit);
+}
+
+/* What the model can recompute: one role of fixed size, whose price is that of the moment. */
+bool model_is_simple(const struct track *t)
+{
+    return t->spec.kind == BID_PREEMPTIBLE && t->spec.role_count == 1 &&
+           t->roles[0].replicas_min == t->roles[0].replicas_max && !t->spec.urgent;
+}
+
+static int128 span_sum(const struct track *t, time_ms to, bool of_limits)
+{
+    int128 sum = 0;
+    for (size_t i = 0; i < t->span_count; i++) {
+        time_ms end = i + 1 < t->span_count ? MIN(t->spans[i + 1].from, to) : to;
+        if (end > t->spans[i].from)
+            sum += (int128)(of_limits ? t->spans[i].limit : t->spans[i].rate) *
+                   (end - t->spans[i].from);
+    }
+    return sum;
+}
+
+void model_check_bill(struct world *w, const struct track *t, time_ms to)
+{
+    udollar due = (udollar)(span_sum(t, to, false) / RATE_SCALE);
+    if (t->attempt_charged != due)
+        world_fail(w, "invariant 19: the bill of %s for attempt %u is %lld, the menus make it %lld",
+                   NAME(w, t->id), t->attempt, (long long)t->attempt_charged, (long long)due);
+}
+
+/* ---- the running charge, at every batch
+ * ------------------------------------------------------------------- */
+
+static void span_add(struct world *w, struct track *t, int64_t rate, int64_t limit)
+{
+    struct rate_span *last = t->span_count ? &t->spans[t->span_count - 1] : NULL;
+    if (last && last->rate == rate && last->limit == limit)
+        return;
+    if (last && last->from == w->now) {
+        *last = (struct rate_span){w->now, rate, limit};
+        return;
+    }
+    ARRAY_RESERVE(t->spans, t->span_count, t->span_capacity);
+    t->spans[t->span_count++] = (struct rate_span){w->now, rate, limit};
+}
+
+/* A change of the limit reaches a lease when its minimum run ends, at the latest with the next
+ * tick. */
+static void take_pending(struct world *w, struct track *t, const struct market_bid_view *v)
+{
+    if (t->pending >= 0 && v->limit_unit == t->pending) {
+        t->first_limit = t->pending;
+        t->pending = -1;
+    }
+    if (v->limit_unit != t->first_limit)
+        world_fail(w, "%s stands at the limit %lld, it said %lld", NAME(w, t->id),
+                   (long long)v->limit_unit, (long long)t->first_limit);
+}
+
+/* So does a changed ask. */
+static void take_asks(struct world *w, struct track *t, const struct market_bid_view *v)
+{
+    time_ms run =
+        t->spec.minimum_run ? t->spec.minimum_run : market_setting(w->m, SETTING_MINIMUM_RUN_MS);
+    if (v->asks != t->asks / 1000 && t->state == TRACK_RUNNING && w->now >= t->started + run)
+        t->asks = model_asks(w, t);
+    if (v->asks != t->asks / 1000)
+        world_fail(w, "%s stands at asks of %lld µ$ an hour, its nodes asked %lld", NAME(w, t->id),
+                   (long long)v->asks, (long long)(t->asks / 1000));
+}
+
+static void check_charged(struct world *w, const struct track *t, const struct market_bid_view *v)
+{
+    time_ms to = MIN(w->now, t->charged_until);
+    udollar due = (udollar)(span_sum(t, to, false) / RATE_SCALE),
+            most = (udollar)(span_sum(t, to, true) / RATE_SCALE);
+    udollar charged = v->charged_now - t->charged_before;
+    if (charged != due)
+        world_fail(w, "invariant 19: %s was charged %lld in attempt %u, the menus make it %lld",
+                   NAME(w, t->id), (long long)charged, t->attempt, (long long)due);
+    if (charged < 0 || charged > most)
+        world_fail(w, "invariant 14: %s was charged %lld, its limit allows %lld", NAME(w, t->id),
+                   (long long)charged, (long long)most);
+}
+
+void model_check_rate(struct world *w, struct track *t)
+{
+    struct market_bid_view v;
+    if (!market_bid_view(w->m, t->id, w->now, &v))
+        world_fail(w, "%s is not in the book any more", NAME(w, t->id));
+    check_charged(w, t, &v);
+    if (t->state == TRACK_VACATING)
+        return; /* at the rate that it had */
+    take_pending(w, t, &v);
+    take_asks(w, t, &v);
+    int64_t asks = t->asks, limit = limit_rate(t, t->first_limit);
+    int64_t rate = MAX(model_rate(w, t, t->first_limit), asks);
+    if (v.rate != rate / 1000)
+        world_fail(w, "invariant 19: %s is charged %lld µ$ an hour, section 7 says %lld",
+                   NAME(w, t->id), (long long)v.rate, (long long)(rate / 1000));
+    if (t->state == TRACK_RUNNING)
+        span_add(w, t, rate, MAX(limit, asks));
+}
