@@ -389,9 +389,11 @@ int http_client_call(struct http_client *c, const struct http_call *call, struct
     CHECK(curl_multi_add_handle(c->multi, c->easy) == CURLM_OK);
     CURLcode result;
     int rc = transfer(c, &result);
-    long status = 0;
+    long status = 0, sent = 0;
     curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+    curl_easy_getinfo(c->easy, CURLINFO_REQUEST_SIZE, &sent);
     reply->status = (int)status;
+    reply->sent = sent > 0;
     curl_multi_remove_handle(c->multi, c->easy);
     curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, NULL);
     for (struct curl_slist *line = lines; line; line = line->next)

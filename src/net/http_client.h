@@ -57,6 +57,7 @@ struct http_call {
 
 struct http_reply {
     int status;      /* 100 to 599 */
+    bool sent;       /* the server may have got the request, whether an answer came or not */
     struct buf body; /* of a status outside 2xx also where there is a sink */
     struct buf head; /* header lines as received */
 };
