@@ -11,14 +11,12 @@
 const struct cli_option cli_common_options[] = {
     {"server", 0, "URL", "the server to talk to"},
     {"key", 0, "KEY", "the key to use; better in TESSERA_KEY or client.yaml, where ps does not show it"},
+    {"pin", 0, "PIN", "the server's public key, sha256//…, where no authority vouches for it"},
+    {"insecure", 0, NULL, "allow plain http beyond this machine: the key is shown to the network"},
     {"json", 0, NULL, "print JSON for programs: money in µ$, time in ms, nothing rounded"},
     {"help", 'h', NULL, "print this help"},
 };
 const size_t cli_common_option_count = ARRAY_COUNT(cli_common_options);
-
-static const char task_forms[] =
-    "FILE is a task file in SkyPilot's form with Tessera's own fields under `market:`\n"
-    "(docs/task-files.md); `-- COMMAND` makes one of a command line, with the options below.\n";
 
 #define SUBMIT_OPTIONS                                                                             \
     {"name", 'n', "NAME", "name of the workload"},                                                 \
@@ -31,6 +29,7 @@ static const char task_forms[] =
     {"memory", 'm', "GB", "memory per node"},                                                      \
     {"nodes", 'N', "N", "nodes of the gang"},                                                      \
     {"env", 'e', "NAME=VALUE", "environment; may be repeated"},                                    \
+    {"secret", 0, "NAME=VALUE", "environment that nobody is shown; may be repeated"},              \
     {"idempotency-key", 0, "TEXT", "submitting twice with one key submits once (24 h)"}
 
 const struct cli_command cli_commands[] = {
@@ -80,6 +79,7 @@ const struct cli_command cli_commands[] = {
      "Prices are per unit-hour: a GPU, or a core where the pool has no GPUs.\n",
      "  tessera prices --history 'CPU@home/local/a'\n",
      {{"history", 0, "POOL", "how the price of one pool moved"},
+      {"since", 0, "SPAN", "of the history: 30m, 4h, 7d (default: a day)"},
       {"settings", 0, NULL, "the market's settings"},
       {"watch", 'w', NULL, "print again at every tick"}},
      0, 0, command_prices},
@@ -151,60 +151,4 @@ const struct cli_command *cli_command_find(int count, char **words, int *ret_use
             break;
     }
     return found;
-}
-
-static void help_option(const struct cli_option *option)
-{
-    char left[64];
-    snprintf(left, sizeof left, "%c%c%c --%s%s%s", option->letter ? '-' : ' ',
-             option->letter ? option->letter : ' ', option->letter ? ',' : ' ', option->name,
-             option->argument ? " " : "", option->argument ? option->argument : "");
-    printf("  %-28s %s\n", left, option->doc);
-}
-
-static void help_command(const struct cli_command *command)
-{
-    printf("Usage: tessera %s%s%s [options]\n\n%c%s.\n", command->name, *command->arguments ? " " : "",
-           command->arguments, command->summary[0] - ('a' <= command->summary[0] && command->summary[0] <= 'z' ? 32 : 0),
-           command->summary + 1);
-    if (*command->description)
-        printf("\n%s", command->description);
-    if (strstr(command->arguments, "FILE |"))
-        printf("%s", task_forms);
-    printf("\nOptions:\n");
-    for (size_t i = 0; i < CLI_OPTIONS_MAX && command->options[i].name; i++)
-        help_option(&command->options[i]);
-    for (size_t i = 0; i < cli_common_option_count; i++)
-        help_option(&cli_common_options[i]);
-    if (command->examples)
-        printf("\nExamples:\n%s", command->examples);
-}
-
-static void help_overview(void)
-{
-    printf("Usage: tessera COMMAND [options]\n\n"
-           "An open omnicloud for GPUs: it pools the machines you have and runs every workload where it is\n"
-           "worth most, at a price that an auction sets for that workload alone.\n\n");
-    printf("Programs:\n"
-           "  serve                the control plane\n"
-           "  agent                stands on a node and runs its share of the work\n"
-           "  replay               recompute the journal of a stopped server\n\nCommands:\n");
-    for (size_t i = 0; i < cli_command_count; i++)
-        printf("  %-20s %s\n", cli_commands[i].name, cli_commands[i].summary);
-    printf("\n`tessera COMMAND --help` tells more of each. All take:\n");
-    for (size_t i = 0; i < cli_common_option_count; i++)
-        help_option(&cli_common_options[i]);
-    printf("\nThe server and the key come from the options, else TESSERA_SERVER and TESSERA_KEY, else\n"
-           "./var/client.yaml, else ~/.config/tessera/client.yaml.\n\n"
-           "Exit codes: 0 done; 1 refused or failed; 2 wrong command line or task file; 3 server not\n"
-           "reached; 4 not allowed; 5 not found; 6 the state does not allow it. `run` exits with its\n"
-           "workload's own code, or 125 where it ended without one.\n");
-}
-
-void cli_help(const struct cli_command *command)
-{
-    if (command)
-        help_command(command);
-    else
-        help_overview();
 }

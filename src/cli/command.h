@@ -19,6 +19,7 @@ enum exit_code {
     EXIT_NOT_FOUND = 5,
     EXIT_CONFLICT = 6,    /* the state does not allow it */
     EXIT_WORKLOAD = 125,  /* the workload ended without an exit code: cancelled, lost, never started */
+    EXIT_INTERRUPTED = 130, /* Ctrl-C */
 };
 
 struct cli_option {
@@ -51,6 +52,26 @@ const struct cli_command *cli_command_find(int count, char **words, int *ret_use
 /* The options that every command takes. */
 extern const struct cli_option cli_common_options[];
 extern const size_t cli_common_option_count;
+
+/* ---- words that help, man pages and docs/commands.md share --------------------------------------- */
+
+struct cli_exit_code {
+    int code;
+    const char *doc;
+};
+extern const struct cli_exit_code cli_exit_codes[];
+extern const size_t cli_exit_code_count;
+
+struct cli_program { /* what stands beside the commands: parses its own command line */
+    const char *name, *summary;
+};
+extern const struct cli_program cli_programs[];
+extern const size_t cli_program_count;
+
+extern const char cli_introduction[], cli_configuration[], cli_task_forms[];
+/* Whether it takes `-- COMMAND` beside a task file. */
+bool cli_takes_program(const struct cli_command *command);
+char cli_capital(char letter);
 
 /* Help for one command, or for all where `command` is NULL; to standard output. */
 void cli_help(const struct cli_command *command);

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ledger: the entries, or the bill of one workload. */
+#include "cli/commands.h"
+
+#include "base/clock.h"
+#include "cli/api_call.h"
+#include "cli/format.h"
+#include "cli/listing.h"
+#include "cli/pages.h"
+#include "records/api.h"
+#include "wire/unit.h"
+
+#include <stdio.h>
+
+/* ---- a bill
+ * --------------------------------------------------------------------------------------- */
+
+static void bill_row(struct listing *listing, const struct api_bill_line *line, time_ms now)
+{
+    _cleanup_buf_ struct buf from = BUF_INIT(64), span = BUF_INIT(64);
+    format_time(&from, line->from_ms, now);
+    span_print(&span, MAX(line->to_ms - line->from_ms, 0));
+    listing_str(listing, buf_str(&from));
+    listing_str(listing, buf_str(&span));
+    listing_cell(listing, "%lld", (long long)line->attempt);
+    listing_str(listing, line->kind);
+    listing_milli(listing, line->units_milli);
+    listing_money(listing, line->rate_udollar_per_hour);
+    listing_money(listing, line->amount_udollar);
+    listing_str(listing, line->pool);
+}
+
+static int print_bill(struct cli *cli, const char *workload)
+{
+    struct api_bill bill = {};
+    struct listing listing = {};
+    struct api_call call = {.path = api_path(cli, "/v1/workloads/", workload, "/bill"),
+                            .subject = workload};
+    int code = api_call(cli, &call, &api_bill_record, &bill);
+    if (code || cli_print_json(cli))
+        return code;
+    const struct api_bill_line *lines = bill.lines.items;
+    listing_begin(&listing, "FROM|FOR|>ATTEMPT|WHAT|>UNITS|>AN HOUR, ALL|>AMOUNT|POOL");
+    for (size_t i = 0; i < bill.lines.count; i++)
+        bill_row(&listing, &lines[i], clock_wall_ms());
+    listing_end(&listing, stdout);
+    _cleanup_buf_ struct buf sum = BUF_INIT(200);
+    format_money(&sum, bill.sum_udollar);
+    if (bill.open_udollar) {
+        buf_append_text(&sum, ", and ");
+        format_money(&sum, bill.open_udollar);
+        buf_append_text(&sum, " since, not yet a line");
+    }
+    printf("\nin all %s\n", buf_text(&sum));
+    return EXIT_OK;
+}
+
+/* ---- the ledger
+ * ----------------------------------------------------------------------------------- */
+
+static void entry_row(struct listing *listing, const struct api_entry *entry, time_ms now)
+{
+    _cleanup_buf_ struct buf time = BUF_INIT(64);
+    format_time(&time, entry->at_ms, now);
+    listing_str(listing, buf_str(&time));
+    listing_str(listing, entry->debit);
+    listing_str(listing, entry->credit);
+    listing_money(listing, entry->amount_udollar);
+    listing_str(listing, entry->workload);
+}
+
+int command_ledger(struct cli *cli)
+{
+    struct api_ledger all = {};
+    struct listing listing = {};
+    _cleanup_buf_ struct buf path = BUF_INIT(4096);
+    if (cli_option(cli, "workload"))
+        return print_bill(cli, cli_option(cli, "workload"));
+    buf_append_text(&path, "/v1/ledger");
+    api_query(&path, "project", cli_option(cli, "project"));
+    struct pages pages = {.path = buf_text(&path),
+                          .record = &api_ledger_record,
+                          .item = sizeof(struct api_entry),
+                          .list = &all.entries,
+                          .cursor = &all.cursor,
+                          .page = &all};
+    int code = pages_get(cli, &pages);
+    if (code || cli_print_json(cli))
+        return code;
+    const struct api_entry *entries = all.entries.items;
+    if (all.entries.count == 0) {
+        printf("Nothing is owed yet.\n");
+        return EXIT_OK;
+    }
+    listing_begin(&listing, "WHEN|PAYS|RECEIVES|>AMOUNT|WORKLOAD");
+    for (size_t i = 0; i < all.entries.count; i++)
+        entry_row(&listing, &entries[i], clock_wall_ms());
+    listing_end(&listing, stdout);
+    return EXIT_OK;
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* queue, status, why, cancel, bid, logs: what speaks of workloads that were submitted. */
+#include "cli/commands.h"
+
+#include "base/clock.h"
+#include "cli/api_call.h"
+#include "cli/format.h"
+#include "cli/listing.h"
+#include "cli/log_stream.h"
+#include "cli/pages.h"
+#include "cli/watch.h"
+#include "cli/workload_view.h"
+#include "records/api.h"
+#include "wire/unit.h"
+
+#include <stdio.h>
+#include <time.h>
+
+/* ---- queue
+ * ---------------------------------------------------------------------------------------- */
+
+static void queue_row(struct listing *listing, const struct api_workload *work, time_ms now)
+{
+    _cleanup_buf_ struct buf size = BUF_INIT(64);
+    format_size(&size, work->nodes, work->units_milli, "");
+    listing_str(listing, work->id);
+    listing_str(listing, work->name);
+    listing_str(listing, work->project);
+    listing_str(listing, work->state);
+    listing_str(listing, buf_str(&size));
+    listing_str(listing, work->kind);
+    listing_money(listing, work->limit_udollar_per_hour);
+    if (work->rate_udollar_per_hour && work->ended_ms == 0)
+        listing_money(listing, work->rate_udollar_per_hour);
+    else
+        listing_cell(listing, "-");
+    listing_money(listing, work->cost_udollar);
+    listing_age(listing, work->submitted_ms, work->ended_ms ? work->ended_ms : now);
+}
+
+static const char *queue_path(struct cli *cli)
+{
+    _cleanup_buf_ struct buf path = BUF_INIT(4096);
+    const char *state = cli_option(cli, "state");
+    buf_append_text(&path, "/v1/workloads");
+    api_query(&path, "project", cli_option(cli, "project"));
+    if (state == NULL && !cli_flag(cli, "all"))
+        state = "waiting,assigned,running,preempting";
+    api_query(&path, "state", state);
+    return arena_str(&cli->arena, buf_str(&path)).data;
+}
+
+static int print_queue(struct cli *cli)
+{
+    struct api_workloads all = {};
+    struct pages pages = {.path = queue_path(cli),
+                          .record = &api_workloads_record,
+                          .item = sizeof(struct api_workload),
+                          .list = &all.workloads,
+                          .cursor = &all.cursor,
+                          .page = &all};
+    int code = pages_get(cli, &pages);
+    if (code || cli_print_json(cli))
+        return code;
+    const struct api_workload *works = all.workloads.items;
+    if (all.workloads.count == 0) {
+        printf("%s\n", cli_flag(cli, "all") || cli_option(cli, "state")
+                           ? "There is none."
+                           : "Nothing waits or runs. `tessera queue --all` lists what has ended.");
+        return EXIT_OK;
+    }
+    struct listing listing = {};
+    time_ms now = clock_wall_ms();
+    listing_begin(&listing, "ID|NAME|PROJECT|STATE|SIZE|KIND|>LIMIT/UNIT-H|>PAYS/H|>COST|>AGE");
+    for (size_t i = 0; i < all.workloads.count; i++)
+        queue_row(&listing, &works[i], now);
+    listing_end(&listing, stdout);
+    return EXIT_OK;
+}
+
+int command_queue(struct cli *cli)
+{
+    return cli_flag(cli, "watch") ? watch_run(cli, "", print_queue) : print_queue(cli);
+}
+
+/* ---- one workload
+ * --------------------------------------------------------------------------------- */
+
+int command_status(struct cli *cli)
+{
+    struct api_workload work = {};
+    int code = api_get(cli, api_path(cli, "/v1/workloads/", cli->operands[0], ""),
+                       &api_workload_record, &work);
+    if (code == EXIT_OK && !cli_print_json(cli))
+        workload_print(&work, clock_wall_ms());
+    return code;
+}
+
+static void print_why(const struct api_why *why)
+{
+    time_ms now = clock_wall_ms();
+    _cleanup_buf_ struct buf text = BUF_INIT(8192);
+    format_clean(&text, why->text);
+    printf("%.*s is %.*s.\n%s%s", STR_ARGS(why->id), STR_ARGS(why->state), buf_text(&text),
+           text.size ? "\n" : "");
+    if (why->soonest_ms > now) {
+        buf_clear(&text);
+        format_time(&text, why->soonest_ms, now);
+        buf_append_text(&text, ", in ");
+        span_print(&text, why->soonest_ms - now);
+        printf("Soonest start known: %s.\n", buf_text(&text));
+    }
+    if (why->has_limit) {
+        buf_clear(&text);
+        money_print(&text, why->start_limit_udollar_per_hour);
+        printf("A limit of $%s per unit-hour would start it now:\n  tessera bid %.*s --limit %s\n",
+               buf_text(&text), STR_ARGS(why->id), buf_text(&text));
+    }
+}
+
+int command_why(struct cli *cli)
+{
+    struct api_why why = {};
+    int code = api_get(cli, api_path(cli, "/v1/workloads/", cli->operands[0], "/why"),
+                       &api_why_record, &why);
+    if (code == EXIT_OK && !cli_print_json(cli))
+        print_why(&why);
+    return code;
+}
+
+int command_cancel(struct cli *cli)
+{
+    int worst = EXIT_OK;
+    for (size_t i = 0; i < cli->operand_count; i++) {
+        struct api_changed changed = {};
+        struct api_call call = {.method = "POST",
+                                .subject = cli->operands[i],
+                                .path =
+                                    api_path(cli, "/v1/workloads/", cli->operands[i], "/cancel")};
+        int code = api_call(cli, &call, &api_changed_record, &changed);
+        if (code == EXIT_OK && !cli_print_json(cli))
+            printf("%s: %.*s\n", cli->operands[i],
+                   STR_ARGS(str_is(changed.state, "preempting")
+                                ? STR("told to end; killed when its notice is over")
+                                : changed.state));
+        worst = worst ? worst : code;
+    }
+    return worst;
+}
+
+int command_bid(struct cli *cli)
+{
+    struct api_bid_change change = {};
+    struct api_changed changed = {};
+    const char *limit = cli_option(cli, "limit");
+    if (limit == NULL)
+        return cli_fail(EXIT_USAGE,
+                        "bid: --limit PRICE is missing: the new limit per unit-hour, in dollars");
+    if (!money_parse(str_from(limit), &change.limit_udollar_per_hour) ||
+        change.limit_udollar_per_hour < 0)
+        return cli_fail(
+            EXIT_USAGE,
+            "--limit: \"%s\" is not allowed, allowed are dollars such as 2.50, to the millionth",
+            limit);
+    struct api_call call = {.method = "PATCH",
+                            .input = &api_bid_change_record,
+                            .value = &change,
+                            .subject = cli->operands[0],
+                            .path = api_path(cli, "/v1/workloads/", cli->operands[0], "")};
+    int code = api_call(cli, &call, &api_changed_record, &changed);
+    if (code || cli_print_json(cli))
+        return code;
+    _cleanup_buf_ struct buf text = BUF_INIT(64);
+    format_money(&text, change.limit_udollar_per_hour);
+    printf("%s: at most %s per unit-hour, %.*s\n", cli->operands[0], buf_text(&text),
+           STR_ARGS(changed.state));
+    return EXIT_OK;
+}
+
+/* ---- logs
+ * ----------------------------------------------------------------------------------------- */
+
+static int take_number(const struct cli *cli, const char *name, int64_t least, int64_t *ret)
+{
+    const char *text = cli_option(cli, name);
+    if (text == NULL || (str_to_i64(str_from(text), ret) && *ret >= least))
+        return EXIT_OK;
+    return cli_fail(EXIT_USAGE, "--%s: \"%s\" is not allowed, allowed is a whole number from %lld",
+                    name, text, (long long)least);
+}
+
+static int look(struct cli *cli, struct api_workload *ret)
+{
+    return api_get(cli, api_path(cli, "/v1/workloads/", cli->operands[0], ""), &api_workload_record,
+                   ret);
+}
+
+static void pause_ms(int64_t ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+}
+
+/* Attempt after attempt until the workload has ended, or one attempt where it was asked for. */
+static int follow_logs(struct cli *cli, struct log_stream *log)
+{
+    bool one = log->attempt != 0;
+    while (true) {
+        struct api_workload work = {};
+        int code = look(cli, &work);
+        if (code)
+            return code;
+        bool over = work.ended_ms != 0 || (one && work.attempt > log->attempt);
+        if (!one && work.attempt > log->attempt) {
+            if (log->attempt)
+                cli_note("attempt %lld", (long long)work.attempt);
+            log->attempt = work.attempt;
+            log->offset = 0;
+        }
+        enum log_end end = log_stream_read(log, !over, &code);
+        if (end == LOG_FAILED)
+            return code;
+        if (over && end != LOG_LOST)
+            return EXIT_OK;
+        pause_ms(300);
+    }
+}
+
+int command_logs(struct cli *cli)
+{
+    struct log_stream log = {.cli = cli, .workload = cli->operands[0]};
+    int code = take_number(cli, "rank", 0, &log.rank);
+    if (code == EXIT_OK)
+        code = take_number(cli, "attempt", 1, &log.attempt);
+    if (code == EXIT_OK)
+        code = api_connect(cli, &log.client);
+    if (code)
+        return code;
+    if (cli_flag(cli, "follow")) {
+        code = follow_logs(cli, &log);
+    } else {
+        enum log_end end = log_stream_read(&log, false, &code);
+        if (end == LOG_ABSENT)
+            cli_note("%s: no such workload, or rank %lld of it has no log", log.workload,
+                     (long long)log.rank);
+        if (end == LOG_LOST)
+            code = cli_fail(EXIT_UNREACHABLE, "%s does not answer", cli->config.server);
+    }
+    http_client_free(log.client);
+    return code;
+}
