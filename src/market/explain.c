@@ -106,6 +106,12 @@ bool market_node_free(const struct market *m, market_id node, struct market_amou
     return n->spec.id != 0;
 }
 
+market_id market_node_pool(const struct market *m, market_id node)
+{
+    uint32_t slot = (uint32_t)map_get(&m->node_by_id, node);
+    return slot ? m->pools[m->nodes[slot].pool].id : 0;
+}
+
 /* ---- quote ------------------------------------------------------------------------------------------- */
 
 static void line_price(const struct market *m, const struct market_bid *bid, struct market_quote_line *line)

@@ -567,5 +567,7 @@ bool market_gap(const struct market *m, udollar *ret_surplus, udollar *ret_bound
 udollar market_spent(const struct market *m, market_id tenant);
 /* What is free on a node; false where there is no such node. */
 bool market_node_free(const struct market *m, market_id node, struct market_amounts *ret);
+/* The pool that a node stands in, up or down; 0 where there is no such node. */
+market_id market_node_pool(const struct market *m, market_id node);
 /* Balances, for the ledger view and the tests: by kind and id. */
 udollar market_balance(const struct market *m, struct market_account account);
