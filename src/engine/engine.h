@@ -79,6 +79,7 @@ struct engine_node {
     size_t gpu_count;
     bool unconfined;
     engine_id project; /* unconfined: takes this project's work alone */
+    market_id pool;    /* that it stands in; read it after the batch that registered it */
     udollar ask;
     enum engine_node_state state;
     time_ms registered, changed;

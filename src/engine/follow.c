@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the market decided: in the state, as events, and what has to follow from it. */
+#include "engine/engine_internal.h"
+
+/* ---- allocated ------------------------------------------------------------------------------------------------- */
+
+/* Ended here while the market gave its bid a place, or put it back in the book. */
+static void stray_add(struct engine *e, engine_id id)
+{
+    struct batch *b = &e->batch;
+    ARRAY_RESERVE(b->strays, b->stray_count, b->stray_capacity);
+    b->strays[b->stray_count++] = id;
+}
+
+static void placed(struct engine *e, struct workload *w, uint32_t i, const struct market_placement *p)
+{
+    /* In the order of (role, rank), however the market lists them. */
+    while (i > 0 && (w->replicas[i - 1].role > p->role || (w->replicas[i - 1].role == p->role && w->replicas[i - 1].rank > p->rank))) {
+        w->replicas[i] = w->replicas[i - 1];
+        i--;
+    }
+    w->replicas[i] = (struct engine_replica){.role = p->role, .rank = p->rank, .node = p->node, .gpus = p->gpus, .amounts = p->amounts};
+    (void)e;
+}
+
+static void placed_event(struct engine *e, const struct workload *w, const struct engine_replica *r)
+{
+    struct engine_event *event = engine_event_add(e, ENGINE_EVENT_REPLICA_PLACED);
+    event->project = w->view.project;
+    event->workload = w->view.id;
+    event->node = r->node;
+    event->pool = w->view.pool;
+    event->attempt = w->view.attempt;
+    event->role = r->role;
+    event->rank = r->rank;
+    event->gpus = (int64_t)r->gpus;
+}
+
+static void attempt_begin(struct workload *w, const struct market_event *event)
+{
+    struct engine_workload *v = &w->view;
+    v->attempt = event->attempt;
+    v->pool = event->allocated.pool;
+    v->units_milli = event->allocated.units_milli;
+    v->nodes = (uint32_t)event->allocated.placement_count;
+    v->started = v->deadline = 0;
+    v->exited = v->oom = false;
+    v->exit_code = v->exit_signal = v->exit_rank = 0;
+    workload_lines_set(w, (struct str){0});
+    workload_replicas_set(w, v->nodes);
+    w->live = v->nodes;
+    w->begun = 0;
+    w->noticed = w->charged_from = 0;
+    w->next = WORKLOAD_WAITING;
+    w->next_reason = w->lost_reason = REASON_NONE;
+}
+
+static void allocated(struct engine *e, struct workload *w, const struct market_event *event)
+{
+    if (workload_state_ended(w->view.state)) {
+        stray_add(e, w->view.id);
+        return;
+    }
+    CHECK(w->view.state == WORKLOAD_WAITING);
+    attempt_begin(w, event);
+    w->assigned = e->now;
+    const struct market_placement *placements = e->batch.events.placements + event->allocated.placement_first;
+    for (uint32_t i = 0; i < w->view.nodes; i++)
+        placed(e, w, i, &placements[i]);
+    workload_state_set(e, w, WORKLOAD_ASSIGNED, REASON_NONE);
+    port_draw(e, w, 0);
+    struct engine_event *told = workload_event(e, ENGINE_EVENT_WORKLOAD_ASSIGNED, w);
+    told->rate = event->allocated.rate;
+    for (uint32_t i = 0; i < w->view.nodes; i++) {
+        w->replicas[i].ready = event->allocated.ready;
+        ref_add(e, w, &w->replicas[i]);
+        placed_event(e, w, &w->replicas[i]);
+    }
+}
+
+static void ready(struct engine *e, struct workload *w)
+{
+    if (!workload_has_lease(w))
+        return;
+    for (size_t i = 0; i < w->view.replica_count; i++)
+        w->replicas[i].ready = true;
+    workload_touch(e, w);
+    workload_event(e, ENGINE_EVENT_WORKLOAD_READY, w);
+}
+
+/* ---- notices --------------------------------------------------------------------------------------------------------- */
+
+static enum engine_reason reason_of(const struct workload *w, enum market_release release)
+{
+    switch (release) {
+    case RELEASE_ENDED:
+        return REASON_COMPLETED;
+    case RELEASE_CANCELLED: /* the engine asks for it at the end of the longest run, too */
+        return w->view.cancelled ? REASON_CANCELLED : REASON_MAX_RUN;
+    case RELEASE_PREEMPTED:
+        return REASON_PREEMPTED;
+    case RELEASE_NODE_LOST:
+        return w->lost_reason ? w->lost_reason : REASON_NODE_LOST;
+    case RELEASE_DRAINED:
+        return REASON_DRAINED;
+    case RELEASE_BUDGET:
+        return REASON_BUDGET;
+    }
+    return REASON_NONE;
+}
+
+/* The server does not hear all of it any more: what is left is not asked to go, it must not be there. */
+static void survivors_drop(struct engine *e, struct workload *w)
+{
+    w->noticed = e->now;
+    w->view.deadline = e->now;
+    for (size_t i = 0; i < w->view.replica_count; i++) {
+        struct engine_replica *r = &w->replicas[i];
+        if (r->state == REPLICA_ENDED)
+            continue;
+        r->state = REPLICA_STOPPING;
+        r->deadline = e->now;
+        ref_remove(e, w, r);
+    }
+}
+
+static void preempting(struct engine *e, struct workload *w, enum engine_reason reason, time_ms deadline)
+{
+    if (!workload_has_lease(w) || w->leaving)
+        return;
+    bool first = w->view.state != WORKLOAD_PREEMPTING;
+    if (first) {
+        workload_timer_clear(e, w);
+        workload_state_set(e, w, WORKLOAD_PREEMPTING, reason);
+    }
+    if (first && !w->failing) {
+        bool over = reason == REASON_CANCELLED || reason == REASON_MAX_RUN;
+        w->next = over ? WORKLOAD_CANCELLED : WORKLOAD_WAITING;
+        w->next_reason = reason;
+    }
+    if (w->live && reason == REASON_NODE_LOST)
+        survivors_drop(e, w);
+    else if (w->live && first)
+        workload_replicas_stop(e, w, deadline);
+    if (w->live && first)
+        workload_event(e, ENGINE_EVENT_WORKLOAD_PREEMPTING, w);
+}
+
+/* ---- the end of a lease ----------------------------------------------------------------------------------------------- */
+
+static void workload_end(struct engine *e, struct workload *w, enum engine_workload_state state, enum engine_reason reason)
+{
+    static const enum engine_event_type types[] = {
+        [WORKLOAD_FINISHED] = ENGINE_EVENT_WORKLOAD_FINISHED,
+        [WORKLOAD_FAILED] = ENGINE_EVENT_WORKLOAD_FAILED,
+        [WORKLOAD_CANCELLED] = ENGINE_EVENT_WORKLOAD_CANCELLED,
+    };
+    w->view.exited |= state == WORKLOAD_FINISHED;
+    workload_state_set(e, w, state, reason);
+    struct engine_event *event = workload_event(e, types[state], w);
+    event->from = w->view.started;
+    event->to = w->view.ended;
+    event->text = w->view.last_lines;
+}
+
+static void workload_wait(struct engine *e, struct workload *w, enum engine_reason reason)
+{
+    if (reason == REASON_RETRY)
+        w->view.retries_left--;
+    workload_state_set(e, w, WORKLOAD_WAITING, reason);
+    w->view.started = 0;
+    workload_event(e, ENGINE_EVENT_WORKLOAD_WAITING, w)->text = w->view.last_lines;
+}
+
+static void lease_over(struct engine *e, struct workload *w)
+{
+    for (size_t i = 0; i < w->view.replica_count; i++)
+        if (w->replicas[i].state != REPLICA_ENDED)
+            workload_replica_end(e, w, &w->replicas[i], e->now);
+    port_release(e, w);
+    workload_timer_clear(e, w);
+    w->view.deadline = 0;
+    w->failing = w->leaving = false;
+    w->lost_reason = REASON_NONE;
+}
+
+static void released(struct engine *e, struct workload *w, bool waits)
+{
+    if (workload_state_ended(w->view.state)) {
+        if (waits)
+            stray_add(e, w->view.id);
+        return;
+    }
+    if (!workload_has_lease(w)) {
+        workload_end(e, w, WORKLOAD_CANCELLED, REASON_CANCELLED);
+        return;
+    }
+    lease_over(e, w);
+    if (workload_state_ended(w->next)) {
+        workload_end(e, w, w->next, w->next_reason);
+        if (waits)
+            stray_add(e, w->view.id);
+    } else if (waits) {
+        workload_wait(e, w, w->next_reason);
+    } else {
+        workload_end(e, w, WORKLOAD_CANCELLED, reason_of(w, RELEASE_CANCELLED));
+    }
+}
+
+/* ---- money ---------------------------------------------------------------------------------------------------------------- */
+
+static void charged(struct engine *e, const struct market_event *m)
+{
+    struct engine_event *event = engine_event_add(e, ENGINE_EVENT_CHARGED);
+    event->project = m->charged.tenant;
+    event->workload = m->bid;
+    event->attempt = m->attempt;
+    event->pool = m->charged.pool;
+    event->charge = m->charged.kind;
+    event->from = m->charged.from;
+    event->to = m->charged.to;
+    event->units_milli = m->charged.units_milli;
+    event->rate = m->charged.rate;
+    event->amount = m->charged.amount;
+}
+
+static void entry(struct engine *e, const struct market_event *m)
+{
+    struct engine_event *event = engine_event_add(e, ENGINE_EVENT_ENTRY);
+    event->workload = m->bid;
+    event->attempt = m->attempt;
+    event->pool = m->entry.pool;
+    event->amount = m->entry.amount;
+    event->debit_kind = m->entry.debit.kind;
+    event->debit_id = (int64_t)m->entry.debit.id;
+    event->credit_kind = m->entry.credit.kind;
+    event->credit_id = (int64_t)m->entry.credit.id;
+    if (m->entry.debit.kind == ACCOUNT_TENANT)
+        event->project = m->entry.debit.id;
+    else if (m->entry.credit.kind == ACCOUNT_TENANT)
+        event->project = m->entry.credit.id;
+}
+
+static void posted(struct engine *e, const struct market_event *m)
+{
+    struct engine_event *event = engine_event_add(e, ENGINE_EVENT_PRICE_POSTED);
+    event->pool = m->posted.pool;
+    event->marginal = m->posted.marginal;
+    event->scarcity = m->posted.scarcity;
+    event->guide = m->posted.guide;
+    event->lowest_ask = m->posted.lowest_ask;
+    event->units_milli = m->posted.units_milli;
+    event->free_milli = m->posted.free_milli;
+    event->used_milli = m->posted.units_milli - m->posted.free_milli;
+    event->wanted_milli = m->posted.wanted_milli;
+    event->running = (int64_t)m->posted.running;
+    event->waiting = (int64_t)m->posted.waiting;
+}
+
+static void gap(struct engine *e, const struct market_event *m)
+{
+    struct engine_event *event = engine_event_add(e, ENGINE_EVENT_GAP);
+    event->surplus = m->gap.surplus;
+    event->bound = m->gap.bound;
+}
+
+void engine_follow(struct engine *e, const struct market_event *m)
+{
+    struct workload *w = m->bid ? workload_find(e, m->bid) : NULL;
+    switch (m->type) {
+    case EVENT_ALLOCATED:
+        allocated(e, w, m);
+        break;
+    case EVENT_READY:
+        ready(e, w);
+        break;
+    case EVENT_PREEMPTING:
+        preempting(e, w, reason_of(w, m->preempting.reason), m->preempting.deadline);
+        break;
+    case EVENT_MOVED:
+        preempting(e, w, REASON_RELOCATED, m->preempting.deadline);
+        break;
+    case EVENT_RELEASED:
+        released(e, w, m->released.waits);
+        break;
+    case EVENT_REFUSED: /* answered already */
+        break;
+    case EVENT_PRICE_POSTED:
+        posted(e, m);
+        break;
+    case EVENT_CHARGED:
+        charged(e, m);
+        break;
+    case EVENT_ENTRY:
+        entry(e, m);
+        break;
+    case EVENT_TICK_WANTED:
+        e->result->tick_wanted = true;
+        break;
+    case EVENT_GAP:
+        gap(e, m);
+        break;
+    }
+}

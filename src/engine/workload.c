@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of workloads: pages of records that never move, an order by id that finds live ones
+ * without walking the ended, and a queue of ended ones that leave one by one. */
+#include "engine/engine_internal.h"
+
+#define RETIRE_MAX 10000  /* of one batch */
+#define RETIRE_STEP 1000  /* ms: so seldom is the server woken for it */
+
+/* ---- sets of ids ---------------------------------------------------------------------------------------- */
+
+/* The last page that begins at or before the id; -1 where there is none. */
+static int64_t page_of(const struct id_set *set, engine_id id)
+{
+    uint32_t low = 0, high = set->count;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (set->pages[middle].first <= id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return (int64_t)low - 1;
+}
+
+static struct id_page *page_make(struct id_set *set, engine_id id)
+{
+    int64_t at = page_of(set, id);
+    if (at >= 0 && id - set->pages[at].first < 4096)
+        return &set->pages[at];
+    ARRAY_RESERVE(set->pages, set->count, set->capacity);
+    struct id_page *page = set->pages + at + 1;
+    memmove(page + 1, page, (set->count - (size_t)(at + 1)) * sizeof *page);
+    set->count++;
+    *page = (struct id_page){.first = id & ~UINT64_C(4095)};
+    return page;
+}
+
+void id_set_add(struct id_set *set, engine_id id)
+{
+    struct id_page *page = page_make(set, id);
+    page->bits[(id & 4095) / 64] |= UINT64_C(1) << (id & 63);
+    page->count++;
+}
+
+bool id_set_has(const struct id_set *set, engine_id id)
+{
+    int64_t at = page_of(set, id);
+    return at >= 0 && id - set->pages[at].first < 4096 && set->pages[at].bits[(id & 4095) / 64] >> (id & 63) & 1;
+}
+
+void id_set_remove(struct id_set *set, engine_id id)
+{
+    CHECK(id_set_has(set, id));
+    struct id_page *page = &set->pages[page_of(set, id)];
+    page->bits[(id & 4095) / 64] &= ~(UINT64_C(1) << (id & 63));
+    if (--page->count)
+        return;
+    memmove(page, page + 1, (size_t)(set->pages + set->count - (page + 1)) * sizeof *page);
+    set->count--;
+}
+
+/* The largest id of the page that is at most page->first + last; 0: none. */
+static engine_id page_before(const struct id_page *page, uint64_t last)
+{
+    for (uint64_t word = last / 64 + 1; word-- > 0;) {
+        uint64_t bits = page->bits[word];
+        if (word == last / 64 && last % 64 < 63)
+            bits &= (UINT64_C(1) << (last % 64 + 1)) - 1;
+        if (bits)
+            return page->first + word * 64 + 63 - (uint64_t)__builtin_clzll(bits);
+    }
+    return 0;
+}
+
+engine_id id_set_before(const struct id_set *set, engine_id before)
+{
+    if (before <= 1)
+        return 0;
+    engine_id id = before - 1;
+    for (int64_t at = page_of(set, id); at >= 0; at--) {
+        engine_id found = page_before(&set->pages[at], MIN(id - set->pages[at].first, UINT64_C(4095)));
+        if (found)
+            return found;
+    }
+    return 0;
+}
+
+engine_id id_set_after(const struct id_set *set, engine_id after)
+{
+    engine_id id = after + 1;
+    for (int64_t at = MAX(page_of(set, id), 0); at < set->count; at++) {
+        const struct id_page *page = &set->pages[at];
+        for (uint64_t i = id > page->first ? id - page->first : 0; i < 4096; i++) {
+            if (page->bits[i / 64] == 0)
+                i |= 63;
+            else if (page->bits[i / 64] >> (i & 63) & 1)
+                return page->first + i;
+        }
+    }
+    return 0;
+}
+
+/* ---- records ----------------------------------------------------------------------------------------------- */
+
+struct workload *workload_at(const struct engine *e, uint32_t slot)
+{
+    return &e->pages[slot / PAGE_SIZE][slot % PAGE_SIZE];
+}
+
+struct workload *workload_find(const struct engine *e, engine_id id)
+{
+    uint32_t slot = (uint32_t)map_get(&e->workload_by_id, id);
+    return slot ? workload_at(e, slot) : NULL;
+}
+
+static uint32_t slot_take(struct engine *e)
+{
+    if (e->free_slot) {
+        uint32_t slot = e->free_slot;
+        e->free_slot = workload_at(e, slot)->next_slot;
+        return slot;
+    }
+    if (e->slot_count == 0)
+        e->slot_count = 1;
+    if (e->slot_count / PAGE_SIZE >= e->page_count) {
+        ARRAY_RESERVE(e->pages, e->page_count, e->page_capacity);
+        e->pages[e->page_count++] = xcalloc(PAGE_SIZE, sizeof(struct workload));
+    }
+    return e->slot_count++;
+}
+
+struct workload *workload_new(struct engine *e, engine_id id)
+{
+    uint32_t slot = slot_take(e);
+    struct workload *w = workload_at(e, slot);
+    *w = (struct workload){.view = {.id = id}, .slot = slot};
+    map_set(&e->workload_by_id, id, slot);
+    id_set_add(&e->all, id);
+    return w;
+}
+
+static void workload_submitted(struct workload *w, const struct engine_submit *s)
+{
+    struct engine_workload *v = &w->view;
+    v->project = s->project;
+    v->key = s->key;
+    v->name = s->name;
+    v->request = s->request;
+    v->preemptible = s->preemptible;
+    v->freeze = s->freeze;
+    v->nodes = s->nodes;
+    v->notice = s->notice;
+    v->max_run = s->max_run;
+    v->signal = s->signal;
+    v->retries_left = s->retries;
+    w->text = texts_own((struct str *const[]){&v->name, &v->request}, 2);
+}
+
+struct workload *workload_add(struct engine *e, const struct engine_submit *s)
+{
+    struct workload *w = workload_new(e, e->next_workload++);
+    workload_submitted(w, s);
+    w->view.reason = REASON_SUBMITTED;
+    w->view.submitted = e->now;
+    id_set_add(&e->live, w->view.id);
+    e->counts[WORKLOAD_WAITING]++;
+    return w;
+}
+
+void workload_replicas_set(struct workload *w, uint32_t count)
+{
+    if (count != w->view.replica_count) {
+        if (w->replicas != &w->inline_replica)
+            xfree(w->replicas);
+        w->replicas = count == 0 ? NULL : count == 1 ? &w->inline_replica : xcalloc(count, sizeof *w->replicas);
+        w->view.replica_count = count;
+        w->view.replicas = w->replicas;
+    }
+    if (count)
+        memset(w->replicas, 0, count * sizeof *w->replicas);
+}
+
+void workload_lines_set(struct workload *w, struct str lines)
+{
+    xfree(w->lines);
+    w->lines = lines.size ? str_dup(lines) : NULL;
+    w->view.last_lines = (struct str){w->lines, lines.size};
+}
+
+void workload_remove(struct engine *e, struct workload *w)
+{
+    uint32_t slot = w->slot;
+    workload_replicas_set(w, 0);
+    xfree(w->text);
+    xfree(w->lines);
+    if (id_set_has(&e->live, w->view.id))
+        id_set_remove(&e->live, w->view.id);
+    id_set_remove(&e->all, w->view.id);
+    e->counts[w->view.state]--;
+    map_remove(&e->workload_by_id, w->view.id);
+    *w = (struct workload){.next_slot = e->free_slot};
+    e->free_slot = slot;
+}
+
+void ended_append(struct engine *e, struct workload *w)
+{
+    if (e->ended_last)
+        workload_at(e, e->ended_last)->next_slot = w->slot;
+    else
+        e->ended_first = w->slot;
+    e->ended_last = w->slot;
+}
+
+void workload_state_set(struct engine *e, struct workload *w, enum engine_workload_state state, enum engine_reason reason)
+{
+    CHECK(!workload_state_ended(w->view.state));
+    e->counts[w->view.state]--;
+    e->counts[state]++;
+    w->view.state = state;
+    w->view.reason = reason;
+    if (!workload_state_ended(state))
+        return;
+    w->view.ended = e->now;
+    id_set_remove(&e->live, w->view.id);
+    ended_append(e, w);
+}
+
+struct engine_event *workload_event(struct engine *e, enum engine_event_type type, const struct workload *w)
+{
+    const struct engine_workload *v = &w->view;
+    struct engine_event *event = engine_event_add(e, type);
+    event->project = v->project;
+    event->workload = v->id;
+    event->key = v->key;
+    event->pool = v->pool;
+    event->attempt = v->attempt;
+    event->nodes = v->nodes;
+    event->state = v->state;
+    event->reason = v->reason;
+    event->units_milli = v->units_milli;
+    event->limit = v->limit;
+    event->deadline = v->deadline;
+    event->exited = v->exited;
+    event->exit_code = v->exit_code;
+    event->signal = v->exit_signal;
+    event->oom = v->oom;
+    event->exit_rank = v->exit_rank;
+    return event;
+}
+
+/* ---- leaving the state ------------------------------------------------------------------------------------------ */
+
+void workloads_retire(struct engine *e)
+{
+    for (int i = 0; i < RETIRE_MAX && workloads_retire_due(e) <= e->now; i++) {
+        struct workload *w = workload_at(e, e->ended_first);
+        workload_event(e, ENGINE_EVENT_WORKLOAD_RETIRED, w);
+        e->ended_first = w->next_slot;
+        if (e->ended_first == 0)
+            e->ended_last = 0;
+        workload_remove(e, w);
+    }
+}
+
+time_ms workloads_retire_due(const struct engine *e)
+{
+    if (e->ended_first == 0)
+        return TIME_NEVER;
+    time_ms due = add_checked(workload_at(e, e->ended_first)->view.ended, e->settings[SETTING_RETAIN_MS]);
+    return mul_checked(div_ceil(due, RETIRE_STEP), RETIRE_STEP);
+}
