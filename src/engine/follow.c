@@ -300,5 +300,9 @@ void engine_follow(struct engine *e, const struct market_event *m)
     case EVENT_GAP:
         gap(e, m);
         break;
+    case EVENT_RESIZED: /* of what no command of the engine asks for yet */
+    case EVENT_QUOTED:
+    case EVENT_RESERVED:
+        break;
     }
 }
