@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The agent's side of `tessera hold`. One holder waits ahead of need, loaded and ready, so that a
+ * start costs no more than a fork and an exec. */
+#include "agent/agent_internal.h"
+
+#include "agent/environment.h"
+#include "agent/fetch.h"
+#include "agent/hold.h"
+#include "base/log.h"
+#include "node/sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define LOG_BYTES_MAX ((int64_t)64 << 20)
+
+/* ---- the spare ---- */
+
+static int spawn(struct agent *a, int socket, pid_t *ret)
+{
+    char log[HOLD_PATH_MAX];
+    char program[] = "tessera", hold[] = "hold", data[] = "--data";
+    char *arguments[] = {program, hold, data, a->data, NULL};
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t how;
+    sigset_t none, all;
+    if (hold_path(log, a->data, "holder.log"))
+        return -ENAMETOOLONG;
+    posix_spawn_file_actions_init(&files);
+    posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_addopen(&files, 1, log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+    posix_spawn_file_actions_adddup2(&files, 1, 2);
+    posix_spawn_file_actions_adddup2(&files, socket, HOLD_SOCKET);
+    posix_spawnattr_init(&how);
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawnattr_setsigmask(&how, &none);
+    posix_spawnattr_setsigdefault(&how, &all);
+    posix_spawnattr_setflags(&how,
+                             POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    int rc = -posix_spawn(ret, "/proc/self/exe", &files, &how, arguments, environ);
+    posix_spawn_file_actions_destroy(&files);
+    posix_spawnattr_destroy(&how);
+    return rc;
+}
+
+void holder_drop_spare(struct agent *a)
+{
+    if (a->spare_socket >= 0)
+        close(a->spare_socket);
+    a->spare_socket = -1;
+    a->spare = 0;
+}
+
+void holder_keep_spare(struct agent *a)
+{
+    int ends[2];
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        ; /* holders that ended while we are their parent */
+    if (a->spare > 0 && kill(a->spare, 0) < 0)
+        holder_drop_spare(a);
+    if (a->spare_socket >= 0)
+        return;
+    int rc = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0 ? -errno : 0;
+    if (rc == 0) {
+        rc = spawn(a, ends[1], &a->spare);
+        close(ends[1]);
+        if (rc)
+            close(ends[0]);
+    }
+    if (rc)
+        log_error("no holder can be started: %s", strerror(-rc));
+    else
+        a->spare_socket = ends[0];
+}
+
+/* ---- handing over ---- */
+
+static struct record_list group_texts(const struct cgroup *groups, struct arena *arena)
+{
+    struct str *lines = arena_alloc(arena, CGROUP_PARTS_MAX * sizeof *lines);
+    for (unsigned i = 0; lines && i < groups->count; i++) {
+        struct buf line = BUF_INIT(HOLD_PATH_MAX);
+        cgroup_part_text(&groups->parts[i], &line);
+        lines[i] = arena_str(arena, buf_str(&line));
+        buf_fini(&line);
+    }
+    return (struct record_list){lines, groups->count};
+}
+
+/* Only absolute targets are mounted; the others lie where they belong. */
+static struct record_list mounts_of(const struct replica *r, struct arena *arena)
+{
+    const struct record_pair *pairs = r->wanted->spec.mounts.items;
+    struct record_pair *mounts =
+        arena_alloc(arena, (r->wanted->spec.mounts.count + 1) * sizeof *mounts);
+    size_t count = 0;
+    for (size_t i = 0; mounts && i < r->wanted->spec.mounts.count; i++) {
+        char source[HOLD_PATH_MAX];
+        if (str_starts(pairs[i].key, STR("/")) &&
+            fetch_mount_source(r->folder, i, source, sizeof source) == 0)
+            mounts[count++] =
+                (struct record_pair){pairs[i].key, arena_str(arena, str_from(source))};
+    }
+    return (struct record_list){mounts, count};
+}
+
+static struct hold_spec describe(const struct replica *r, struct arena *arena)
+{
+    struct agent *a = r->agent;
+    const struct agent_replica *wanted = r->wanted;
+    char path[HOLD_PATH_MAX + 16];
+    snprintf(path, sizeof path, "%s/home", r->folder);
+    struct str home = arena_str(arena, str_from(path)),
+               seen = a->own_mounts ? STR(SANDBOX_HOME) : home;
+    snprintf(path, sizeof path, "%.*s/workdir", STR_ARGS(seen));
+    struct environment_place place = {seen, a->facts.gpus.items, a->facts.gpus.count};
+    return (struct hold_spec){.folder = str_from(r->folder),
+                              .poke = str_from(a->poke_path),
+                              .workload = wanted->workload,
+                              .attempt = wanted->attempt,
+                              .role = wanted->role,
+                              .rank = wanted->rank,
+                              .setup = wanted->spec.setup,
+                              .run = wanted->spec.run,
+                              .environment = environment_make(wanted, &place, arena),
+                              .home = home,
+                              .workdir = arena_str(arena, str_from(path)),
+                              .mounts = mounts_of(r, arena),
+                              .own_mounts = a->own_mounts,
+                              .user = r->user,
+                              .groups = group_texts(&a->groups, arena),
+                              .group = str_from(r->name.text),
+                              .core_milli = wanted->amounts.core_milli,
+                              .memory_mib = wanted->amounts.memory_mib,
+                              .signal = wanted->spec.signal,
+                              .notice_ms = wanted->spec.notice_ms,
+                              .freeze = wanted->spec.on_lost_contact == AGENT_LOST_FREEZE,
+                              .log_bytes_max = LOG_BYTES_MAX};
+}
+
+/* A file in memory: what holds secrets touches no disk. */
+static int memory_file(struct str text)
+{
+    int fd = memfd_create("tessera-hold", MFD_CLOEXEC);
+    while (fd >= 0 && text.size) {
+        ssize_t size = write(fd, text.data, text.size);
+        if (size < 0) {
+            int code = errno;
+            close(fd);
+            return -code;
+        }
+        text.data += size;
+        text.size -= (size_t)size;
+    }
+    return fd < 0 ? -errno : fd;
+}
+
+static int send_descriptors(int socket, int memory, int lock)
+{
+    char byte = 1, control[CMSG_SPACE(2 * sizeof(int))] __attribute__((aligned(8))) = {0};
+    int descriptors[2] = {memory, lock};
+    struct iovec piece = {&byte, 1};
+    struct msghdr message = {.msg_iov = &piece,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof control};
+    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    *head = (struct cmsghdr){.cmsg_level = SOL_SOCKET,
+                             .cmsg_type = SCM_RIGHTS,
+                             .cmsg_len = CMSG_LEN(sizeof descriptors)};
+    memcpy(CMSG_DATA(head), descriptors, sizeof descriptors);
+    return sendmsg(socket, &message, MSG_NOSIGNAL) == 1 ? 0 : -errno;
+}
+
+static int open_lock(const char *folder)
+{
+    char path[HOLD_PATH_MAX];
+    if (hold_path(path, folder, "lock"))
+        return -ENAMETOOLONG;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        int code = errno;
+        close(fd);
+        return -code;
+    }
+    return fd < 0 ? -errno : fd;
+}
+
+bool holder_lives(const char *folder)
+{
+    char path[HOLD_PATH_MAX];
+    if (hold_path(path, folder, "lock"))
+        return false;
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    bool lives = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+    if (fd >= 0)
+        close(fd);
+    return lives;
+}
+
+/* The lock is taken here and travels with the description, so that the folder is locked from before
+ * the holder knows of it until the holder is gone, whatever happens to us meanwhile. */
+static int hand_over(struct replica *r, struct str description, struct error *err)
+{
+    struct agent *a = r->agent;
+    int rc = -EPIPE, lock = open_lock(r->folder), memory = memory_file(description);
+    if (lock < 0 || memory < 0)
+        rc = lock < 0 ? lock : memory;
+    for (int tries = 0; lock >= 0 && memory >= 0 && rc && tries < 2; tries++) {
+        holder_keep_spare(a);
+        rc = a->spare_socket < 0 ? -EAGAIN : send_descriptors(a->spare_socket, memory, lock);
+        holder_drop_spare(a);
+    }
+    if (lock >= 0)
+        close(lock);
+    if (memory >= 0)
+        close(memory);
+    return rc ? error_set(err, rc, "%s: no holder takes it: %s", r->name.text, strerror(-rc)) : 0;
+}
+
+void holder_start(struct replica *r)
+{
+    struct arena arena = {0};
+    struct buf text = BUF_INIT(HOLD_SPEC_MAX);
+    struct error err = {0};
+    struct hold_spec spec = describe(r, &arena);
+    record_to_json(&hold_spec_record, &spec, AUDIENCE_AGENT, &text);
+    int rc = text.overflow ? error_set(&err, -EMSGSIZE, "its description is too long") : 0;
+    if (rc == 0 && spec.freeze) {
+        r->lease = r->agent->contact_ms + r->agent->contact_timeout_ms;
+        rc = hold_lease_write(r->folder, r->lease, &err);
+    }
+    if (rc == 0)
+        rc = hand_over(r, buf_str(&text), &err);
+    if (rc == 0)
+        replica_move(r, REPLICA_HELD);
+    else
+        replica_fail(r, err.text);
+    if (text.data)
+        explicit_bzero(text.data, text.size);
+    buf_fini(&text);
+    arena_fini(&arena);
+}
+
+/* ---- commands ---- */
+
+static void poke(const char *folder)
+{
+    char path[HOLD_PATH_MAX];
+    if (hold_path(path, folder, "control"))
+        return;
+    int fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return; /* it looks at its folder when it begins */
+    ssize_t ignored = write(fd, "", 1);
+    (void)ignored;
+    close(fd);
+}
+
+void holder_stop(struct replica *r, int signal, time_ms kill_at)
+{
+    struct hold_command command = {.stop = true, .signal = signal, .kill_at_boot_ms = kill_at};
+    struct error err;
+    if (r->kill_at && kill_at >= r->kill_at)
+        return;
+    log_info("%s: told to end in %lld ms", r->name.text, (long long)MAX(kill_at - now_ms(), 0));
+    if (hold_write(&hold_command_file, r->folder, &command, &err)) {
+        log_error("%s", err.text); /* a full disk: the next round tries again */
+        return;
+    }
+    r->kill_at = kill_at;
+    poke(r->folder);
+}
+
+void holder_set_lease(struct replica *r, time_ms until)
+{
+    struct error err;
+    bool had_run_out = r->lease <= now_ms();
+    if (until <= r->lease)
+        return;
+    if (hold_lease_write(r->folder, until, &err)) {
+        log_error("%s", err.text);
+        return;
+    }
+    r->lease = until;
+    if (had_run_out)
+        poke(r->folder);
+}
