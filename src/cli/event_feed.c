@@ -163,7 +163,7 @@ static void describe_price(const struct api_event *event, struct buf *out)
 
 void event_describe(const struct api_event *event, struct buf *out)
 {
-    if (str_is(event->type, "price")) {
+    if (str_is(event->type, "price_posted")) {
         describe_price(event, out);
         return;
     }

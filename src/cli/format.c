@@ -10,7 +10,18 @@ void format_money(struct buf *out, udollar amount)
     if (amount < 0)
         buf_append_byte(out, '-');
     buf_append_byte(out, '$');
+    if (amount == 0) { /* no digit of it counts */
+        buf_append_byte(out, '0');
+        return;
+    }
     money_print(out, amount < 0 ? -MAX(amount, -INT64_MAX) : amount);
+}
+
+void format_limit(struct buf *out, udollar amount)
+{
+    buf_printf(out, "%lld.%06lld", (long long)(amount / 1000000), (long long)(amount % 1000000));
+    while (out->data[out->size - 1] == '0' && out->data[out->size - 3] != '.')
+        out->data[--out->size] = '\0';
 }
 
 void format_age(struct buf *out, time_ms from, time_ms to)

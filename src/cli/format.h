@@ -7,8 +7,10 @@
 #include "base/number.h"
 #include "base/str.h"
 
-/* "$0.04000", "-$1.250" */
+/* "$0.04000", "-$1.250", "$0" */
 void format_money(struct buf *out, udollar amount);
+/* As a command line takes it, to the last millionth: "0.61", "2.500001". */
+void format_limit(struct buf *out, udollar amount);
 /* How long it is from `from` to `to`: "12s"; "now" below a second. */
 void format_age(struct buf *out, time_ms from, time_ms to);
 /* "14:05:09" today, "Nov 25 14:05" on another day, with the year in another year. */

@@ -112,7 +112,7 @@ static void print_why(const struct api_why *why)
     }
     if (why->has_limit) {
         buf_clear(&text);
-        money_print(&text, why->start_limit_udollar_per_hour);
+        format_limit(&text, why->start_limit_udollar_per_hour);
         printf("A limit of $%s per unit-hour would start it now:\n  tessera bid %.*s --limit %s\n",
                buf_text(&text), STR_ARGS(why->id), buf_text(&text));
     }

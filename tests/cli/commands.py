@@ -386,6 +386,195 @@ def test_a_reader_that_goes_away():
     assert done.returncode == 1 and "cannot write" in done.stderr, done
 
 
+# ---- every other command, for people and with --json
+
+WORK = "work_0123456789abcdef"
+NOW = 1_700_000_000_000
+PLACE = {"provider": "home", "region": "local", "zone": "a", "fabric": "fabric-1", "rack": "rack-1"}
+POOL_ANSWER = {"id": "pool_1", "name": fake_server.POOL, "sku": "cpu", "provider": "home", "region": "local", "zone": "a", "unit": "core",
+               "price_udollar_per_hour": 40000, "marginal_udollar_per_hour": 40000, "scarcity_udollar_per_hour": 0,
+               "guide_udollar_per_hour": 40000, "lowest_ask_udollar_per_hour": 40000, "units_milli": 2000, "used_milli": 500,
+               "free_milli": 1500, "wanted_milli": 0, "nodes": 4, "running": 1, "waiting": 0}
+ANSWERS = {
+    ("POST", "/v1/quote"): {"name": "q", "kind": "firm", "nodes": 2, "limit_udollar_per_hour": 200000, "lines": [
+        {"freedom": "as_is", "text": "It starts now.", "offered": True, "fits": True, "starts_now": True, "pool": fake_server.POOL,
+         "units_milli": 500, "rate_udollar_per_hour": 30000, "unit_rate_udollar_per_hour": 60000, "saves_udollar_per_hour": 0,
+         "ask_udollar_per_hour": 20000, "scarcity_udollar_per_hour": 0, "premium_udollar_per_hour": 10000, "credit_udollar_per_hour": 0,
+         "transfer_udollar_per_hour": 0, "displacement_udollar_per_hour": 0},
+        {"freedom": "preemptible", "text": "Others may take the place.", "offered": True, "fits": True, "starts_now": True,
+         "pool": fake_server.POOL, "units_milli": 500, "rate_udollar_per_hour": 20000, "unit_rate_udollar_per_hour": 40000,
+         "saves_udollar_per_hour": 10000},
+        {"freedom": "later", "text": "It would change nothing.", "offered": False, "fits": True, "starts_now": False}]},
+    ("GET", f"/v1/workloads/{WORK}/why"): {
+        "id": WORK, "state": "waiting", "obstacle": "price", "text": "Its place is held by work that is worth more.", "has_limit": True,
+        "start_limit_udollar_per_hour": 610000, "soonest_ms": int(time.time() * 1000) + 90_000},
+    ("GET", f"/v1/workloads/{WORK}"): {
+        "id": WORK, "name": "hello", "project": "default", "state": "failed", "kind": "preemptible", "attempt": 2, "nodes": 2,
+        "units_milli": 500, "pool": fake_server.POOL, "limit_udollar_per_hour": 200000, "rate_udollar_per_hour": 0, "cost_udollar": 1234567,
+        "submitted_ms": NOW, "started_ms": NOW + 1000, "ended_ms": NOW + 61000, "exited": True, "exit_code": 3, "exit_rank": 1,
+        "last_lines": "giving up\n", "request": {"choices": [{"amounts": {"core_milli": 250}}]},
+        "placements": [{"rank": 0, "node": "node_1", "node_name": "n-1", "address": "127.0.1.11", "state": "ended", "ended": True}],
+        "steps": [{"at_ms": NOW, "type": "submitted", "attempt": 1, "text": "submitted"}]},
+    ("PATCH", f"/v1/workloads/{WORK}"): {"seq": 5, "state": "waiting"},
+    ("POST", f"/v1/workloads/{WORK}/cancel"): {"seq": 5, "state": "preempting"},
+    ("GET", "/v1/prices"): {"at_ms": NOW, "tick_ms": 1000, "pools": [POOL_ANSWER],
+                            "gap": {"surplus_udollar_per_hour": 100000, "bound_udollar_per_hour": 110000, "at_ms": NOW}},
+    ("GET", "/v1/prices/history"): {"pool": fake_server.POOL, "points": [
+        {"at_ms": NOW + i * 1000, "price_udollar_per_hour": 40000 + i * i * 100, "marginal_udollar_per_hour": 40000,
+         "scarcity_udollar_per_hour": 0, "guide_udollar_per_hour": 0, "free_milli": 0, "wanted_milli": 0} for i in range(20)]},
+    ("GET", "/v1/nodes"): {"nodes": [
+        {"id": "node_1", "name": "n-1", "state": "up", "sku": "cpu", "address": "127.0.1.11", "pool": fake_server.POOL, "place": PLACE,
+         "amounts": {"gpu_milli": 0, "core_milli": 500, "memory_mib": 1536, "disk_mib": 0},
+         "free": {"gpu_milli": 0, "core_milli": 250, "memory_mib": 512, "disk_mib": 0}, "ask_udollar_per_hour": 40000, "contact_age_ms": 100,
+         "replicas": [{"workload": WORK, "name": "hello", "project": "default", "attempt": 1, "rank": 1, "state": "running",
+                       "amounts": {"core_milli": 250}}]},
+        {"id": "node_2", "name": "n-2", "state": "lost", "sku": "h100-8x", "address": "10.0.0.2", "place": PLACE,
+         "amounts": {"gpu_milli": 8000, "core_milli": 96000, "memory_mib": 1048576, "disk_mib": 0},
+         "free": {"gpu_milli": 8000, "core_milli": 96000, "memory_mib": 1048576, "disk_mib": 0}, "ask_udollar_per_hour": 1500000,
+         "contact_age_ms": 200000}]},
+    ("POST", "/v1/node-tokens"): {"token": "t", "expires_ms": int(time.time() * 1000) + 600_000, "command": "curl … | sh", "text": ""},
+    ("POST", "/v1/nodes/n-1/drain"): {"seq": 5}, ("POST", "/v1/nodes/n-1/undrain"): {"seq": 5},
+    ("POST", "/v1/asks"): {"seq": 5, "nodes": 4},
+    ("GET", "/v1/settings"): {"tick_ms": 15000, "fee_permille": 100}, ("PATCH", "/v1/settings"): {"tick_ms": 1000},
+    ("GET", "/v1/projects"): {"projects": [
+        {"id": "proj_1", "name": "default", "limited": False, "spent_udollar": 12}, {"id": "proj_2", "name": "vision", "limited": True,
+         "budget_udollar": 500000000, "spent_udollar": 1500000}]},
+    ("POST", "/v1/projects"): {"id": "proj_2", "name": "vision", "limited": True, "budget_udollar": 500000000, "spent_udollar": 0},
+    ("PATCH", "/v1/projects/vision"): {"id": "proj_2", "name": "vision", "limited": False, "spent_udollar": 0},
+    ("GET", "/v1/keys"): {"keys": [{"id": "key_1", "snippet": "fkey_ab", "role": "admin", "created_ms": NOW, "principal": "admin"},
+                                   {"id": "key_2", "snippet": "fkey_cd", "role": "member", "project": "vision", "created_ms": NOW,
+                                    "expires_ms": NOW + 1, "revoked": False}]},
+    ("POST", "/v1/keys"): {"id": "key_3", "key": "fkey_new"}, ("DELETE", "/v1/keys/key_3"): {"seq": 5},
+    ("GET", "/v1/ledger"): {"entries": [{"id": "9-0", "at_ms": NOW, "debit": "project:default", "credit": "pool:cpu", "amount_udollar": 222,
+                                         "workload": WORK}]},
+    ("GET", f"/v1/workloads/{WORK}/bill"): {"id": WORK, "sum_udollar": 222, "open_udollar": 3, "lines": [
+        {"attempt": 1, "kind": "menu", "pool": fake_server.POOL, "from_ms": NOW, "to_ms": NOW + 5000, "units_milli": 500,
+         "rate_udollar_per_hour": 20000, "amount_udollar": 222}]},
+    ("POST", "/v1/console/codes"): {"code": "ABCD-1234", "url": "http://127.0.0.1:7070/#code=ABCD-1234",
+                                    "expires_ms": int(time.time() * 1000) + 120_000},
+}
+# Words, what people read, and what was asked of the server.
+COMMANDS = [
+    (["quote", "-N", "2", "--", "true"], ["PER UNIT-HOUR", "as it stands", "$0.06000", "preemptible", "$0.01000", "being firm $0.01000"], "POST"),
+    (["why", WORK], ["held by work that is worth more", "Soonest start known", "in 1m", f"tessera bid {WORK} --limit 0.61"], "GET"),
+    (["status", WORK], ["failed, attempt 2, exit code 3, rank 1", "2 × 0.25 cores in cpu@home/local/a", "$0.2000 per core-hour", "$1.234",
+                        "127.0.1.11", "giving up"], "GET"),
+    (["bid", WORK, "--limit", "0.61"], ["at most $0.6100 per unit-hour, waiting"], {"limit_udollar_per_hour": 610000}),
+    (["cancel", WORK], ["killed when its notice is over"], "POST"),
+    (["prices"], ["cpu@home/local/a", "$0.04000", "core-hour", "1.5"], "GET"),
+    (["prices", "--history", fake_server.POOL, "--since", "1h"], ["dollars per unit-hour", "$0.07610", "█", "▁"], "GET"),
+    (["prices", "--settings"], ["tick_ms", "15s"], "GET"),
+    (["nodes"], ["n-1", "home/local/a/fabric-1/rack-1", "0.5 cores, 1.5 GiB", "hello:1", "8 GPUs, 96 cores, 1024 GiB", "3m 20s", "$1.500"], "GET"),
+    (["node", "add", "--place", "x/y"], ["curl … | sh --place x/y", "within 9m"], "POST"),
+    (["drain", "n-1", "--evict"], ["gets its notice"], {"evict": True}),
+    (["undrain", "n-1"], ["takes work again"], "POST"),
+    (["ask", "set", fake_server.POOL, "0.04"], ["4 nodes now ask $0.04000"], {"pool": fake_server.POOL, "ask_udollar_per_hour": 40000}),
+    (["ask", "set", "n-1", "0"], ["4 nodes"], {"node": "n-1", "ask_udollar_per_hour": 0}),
+    (["settings"], ["tick_ms", "15000", "15s", "Time between two postings"], "GET"),
+    (["settings", "tick_ms=1s", "fee_permille=50"], ["tick_ms"], {"tick_ms": 1000, "fee_permille": 50}),
+    (["project", "list"], ["vision", "$500.00", "$1.500", "no limit", "$498.50"], "GET"),
+    (["project", "create", "vision", "--budget", "500"], ["vision: $0 spent, budget $500.00"], {"name": "vision", "budget_udollar": 500000000}),
+    (["project", "set", "vision", "--budget", "none"], ["no limit"], {"unlimited": True}),
+    (["key", "list"], ["fkey_ab…", "expired", "never", "vision"], "GET"),
+    (["key", "create", "ci", "--role", "viewer", "--expires", "90d"], ["fkey_new\n"], {"role": "viewer", "name": "ci", "valid_ms": 7776000000}),
+    (["key", "revoke", "key_3"], ["is revoked"], "DELETE"),
+    (["ledger"], ["project:default", "pool:cpu", "$0.000222"], "GET"),
+    (["ledger", "--workload", WORK], ["menu", "$0.02000", "in all $0.000222, and $0.000003 since"], "GET"),
+    (["console"], ["http://127.0.0.1:7070/#code=ABCD-1234", "code ABCD-1234, good once, for 1m"], "POST"),
+]
+
+
+def test_every_command():
+    fake = fake_server.start()
+    fake.answers = ANSWERS
+    tried = set()
+    for words, shown, sent in COMMANDS:
+        text = run(*words, fake=fake).stdout
+        has(text, *shown)
+        assert not re.search(r"[ \t]$", text, re.MULTILINE), f"{words}: space at a line's end\n{text}"
+        last = fake.requests[-1]
+        if isinstance(sent, dict):
+            assert json.loads(last["body"]) == sent, last
+        else:
+            assert last["method"] == sent, last
+        plain = json.loads(run("--json", *words, fake=fake).stdout)
+        assert plain == ANSWERS[last["method"], last["path"]], words
+        tried.add(" ".join(words[:2]) if words[0] in ("node", "ask", "project", "key") else words[0])
+    named = set(re.findall(r"^  (\w+(?: \w+)?)  +\S", run("--help").stdout.split("Commands:")[1].split("`tessera")[0], re.MULTILINE))
+    assert named - tried == {"run", "submit", "queue", "logs", "events", "version"}, named - tried
+
+
+def test_events():
+    fake = fake_server.start()
+    fake.emit("node_registered", node_name="n-1", text="n-1 joined")
+    fake.emit("workload_started", workload=WORK, text="all replicas run")
+    fake.emit("price_posted", pool=fake_server.POOL, price_udollar_per_hour=40000, free_milli=1500)
+    has(run("events", fake=fake).stdout, "11-0", "n-1 joined", "12-0", "workload_started", "$0.04000 per unit-hour, free 1.5")
+    assert run("events", "--types", "workload_started", fake=fake).stdout.count("\n") == 1
+    after = run("events", "--after", "11-0", "--json", fake=fake).stdout.splitlines()
+    assert [json.loads(line)["id"] for line in after] == ["12-0", "13-0"], after
+    fake.cut_events_after = 1
+    process = subprocess.Popen([TESSERA, "events", "-f", "--after", "10-0"], env=environment(fake), cwd=HOME, stdout=subprocess.PIPE, text=True)
+    try:
+        got = [process.stdout.readline() for _ in range(3)]
+        fake.emit("node_lost", node_name="n-1")
+        got.append(process.stdout.readline())
+    finally:
+        process.kill()
+        process.communicate()
+    assert [re.search(r" (\d+-0) ", line)[1] for line in got] == ["11-0", "12-0", "13-0", "14-0"], got
+
+
+# ---- what is written from the table
+
+
+def test_man_pages():
+    folder = HOME / "man"
+    folder.mkdir()
+    run("--man", str(folder))
+    names = {page.stem for page in folder.iterdir()}
+    overview = run("--help").stdout.split("Commands:")[1].split("`tessera")[0]
+    commands = re.findall(r"^  (\w+(?: \w+)?)  +\S", overview, re.MULTILINE)
+    assert names == {"tessera"} | {"tessera-" + c.replace(" ", "-") for c in commands}, names
+    for page in folder.iterdir():
+        text = page.read_text()
+        has(text, ".TH ", ".SH NAME", ".SH EXIT STATUS")
+        for line in text.splitlines():
+            assert not line.startswith(".") or re.match(r"\.(TH|SH|PP|TP|nf|fi)\b", line), f"{page.name}: {line}"
+        done = subprocess.run(["man", "-l", "--warnings", str(page)], capture_output=True, text=True, check=False) if has_man() else None
+        assert done is None or (done.returncode == 0 and done.stderr == ""), done
+
+
+def has_man():
+    return any((pathlib.Path(p) / "man").exists() for p in os.environ["PATH"].split(":"))
+
+
+def test_reference():
+    kept = (SOURCE / "docs/commands.md").read_text()
+    assert run("--man", "-").stdout == kept, "docs/commands.md is another one: tools/command-docs writes it"
+
+
+def complete(*words):
+    """What bash would offer for the last word."""
+    script = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _tessera; printf "%s\\n" "${COMPREPLY[@]}"'
+    done = subprocess.run(["bash", "-c", script, "bash", str(SOURCE / "packaging/completion/tessera.bash"), TESSERA, *words], cwd=HOME,
+                          env=environment(), capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_completion():
+    overview = run("--help").stdout
+    commands = re.findall(r"^  (\w+(?: \w+)?)  +\S", overview.split("Commands:")[1].split("`tessera")[0], re.MULTILINE)
+    offered = complete("")
+    assert {c.split()[0] for c in commands} | {"serve", "agent", "replay"} <= offered, offered
+    assert complete("qu") == {"queue", "quote"}
+    assert complete("key", "") >= {"create", "list", "revoke"}
+    for name in commands:
+        options = set(re.findall(r"--[a-z][a-z-]*", "\n".join(
+            line for line in run(*name.split(), "--help").stdout.splitlines() if re.match(r" +(-\w, )?--", line))))
+        assert {o for o in complete(*name.split(), "--") if o.startswith("--")} == options, name
+
+
 def main():
     wanted = sys.argv[1:]
     tests = [(name, test) for name, test in globals().items() if name.startswith("test_") and (not wanted or name in wanted)]

@@ -144,6 +144,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.submit(json.loads(body))
         if path == "/v1/workloads":
             return self.list(query)
+        if path == "/v1/whoami":
+            return self.answer({"role": "admin", "version": "0", "seq": fake.seq, "now_ms": now()})
         if path == "/v1/events":
             return self.events(query)
         if parts[:2] == ["v1", "archives"]:
