@@ -60,7 +60,7 @@ const struct cli_command cli_commands[] = {
       {"watch", 'w', NULL, "print again at every change"}},
      0, 0, command_queue},
     {"status", "ID", "everything about one workload",
-     "State, place, price, cost so far, and the whole history.\n", NULL, {{0}}, 1, 1, command_status},
+     "State, place, price, cost so far, and the whole history. A name stands for its newest workload.\n", NULL, {{0}}, 1, 1, command_status},
     {"logs", "ID", "the output of a workload",
      "Prints the log of rank 0, or of another rank, of the newest attempt.\n",
      "  tessera logs -f work_4k2m8q0r7t1v9x3z --rank 1\n",

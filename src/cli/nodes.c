@@ -98,24 +98,47 @@ int command_nodes(struct cli *cli)
 /* ---- one node
  * ------------------------------------------------------------------------------------- */
 
+/* A place goes to the agent, which the command starts at its very end, within quotes. */
+static void write_join(const struct api_node_token_made *made, const char *place, struct buf *out)
+{
+    struct str command = str_trim(made->command);
+    bool quoted = command.size && command.data[command.size - 1] == '\'';
+    command.size -= quoted;
+    buf_append_str(out, command);
+    if (place)
+        buf_printf(out, " --place %s", place);
+    if (quoted)
+        buf_append_byte(out, '\'');
+}
+
+static int check_place(const char *place)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/";
+    if (place == NULL || (*place && strspn(place, allowed) == strlen(place)))
+        return EXIT_OK;
+    return cli_fail(EXIT_USAGE, "--place: \"%s\" is not allowed, allowed is provider/region/zone/fabric/rack of letters, digits, `.`, "
+                    "`_` and `-`", place);
+}
+
 int command_node_add(struct cli *cli)
 {
     struct api_node_token wish = {};
     struct api_node_token_made made = {};
-    struct api_call call = {
-        .path = "/v1/node-tokens", .input = &api_node_token_record, .value = &wish};
-    int code = api_call(cli, &call, &api_node_token_made_record, &made);
+    const char *place = cli_option(cli, "place");
+    struct api_call call = {.path = "/v1/node-tokens", .input = &api_node_token_record, .value = &wish};
+    int code = check_place(place);
+    if (code == EXIT_OK)
+        code = api_call(cli, &call, &api_node_token_made_record, &made);
     if (code || cli_print_json(cli))
         return code;
     if (made.command.size == 0) {
         printf("%.*s\n", STR_ARGS(made.text));
         return EXIT_OK;
     }
-    _cleanup_buf_ struct buf left = BUF_INIT(64);
+    _cleanup_buf_ struct buf left = BUF_INIT(64), join = BUF_INIT(64 * 1024);
     span_print(&left, MAX(made.expires_ms - clock_wall_ms(), 0));
-    const char *place = cli_option(cli, "place");
-    printf("Type this on the other machine, as root, within %s; it works once:\n\n%.*s%s%s\n",
-           buf_text(&left), STR_ARGS(made.command), place ? " --place " : "", place ? place : "");
+    write_join(&made, place, &join);
+    printf("Type this on the other machine, as root, within %s; it works once:\n\n%s\n", buf_text(&left), buf_text(&join));
     if (made.text.size)
         printf("\n%.*s\n", STR_ARGS(made.text));
     return EXIT_OK;

@@ -16,6 +16,57 @@
 #include <stdio.h>
 #include <time.h>
 
+/* ---- ids and names ---- */
+
+#define LIVE "waiting,assigned,running,preempting"
+
+/* The newest workload of a name. Returns how many of it the newest page holds, or minus an exit
+ * code. */
+static int find_named(struct cli *cli, const char *name, const char *states, struct str *ret)
+{
+    struct api_workloads page = {};
+    _cleanup_buf_ struct buf path = BUF_INIT(4096);
+    buf_append_text(&path, "/v1/workloads");
+    api_query(&path, "state", states);
+    int code = api_call(cli, &(struct api_call){.path = buf_text(&path)}, &api_workloads_record, &page);
+    const struct api_workload *works = page.workloads.items;
+    int count = 0;
+    for (size_t i = 0; code == EXIT_OK && i < page.workloads.count; i++)
+        if (str_is(works[i].name, name) && count++ == 0)
+            *ret = works[i].id;
+    return code ? -code : count;
+}
+
+/* A workload by id, or by its name where that says which: the newest that lives, or else that has
+ * ended. What changes one wants it to be the only one that lives. */
+static int workload_named(struct cli *cli, const char *word, bool changes, const char **ret)
+{
+    struct str id = str_from(word);
+    int count = 1;
+    if (!str_starts(id, STR("work_"))) {
+        count = find_named(cli, word, LIVE, &id);
+        if (count == 0 && !changes)
+            count = find_named(cli, word, NULL, &id);
+    }
+    if (count < 0)
+        return -count;
+    if (count == 0)
+        return cli_fail(EXIT_NOT_FOUND, "%s: no workload%s has this name; `tessera queue --all` lists them", word,
+                        changes ? " that lives" : "");
+    if (count > 1 && changes)
+        return cli_fail(EXIT_CONFLICT, "%s: %d workloads of this name live; say which by its id", word, count);
+    *ret = arena_str(&cli->arena, id).data;
+    return EXIT_OK;
+}
+
+/* GET of something about the workload that the first operand names. */
+static int get_of(struct cli *cli, const char *what, const struct record *record, void *ret)
+{
+    const char *id;
+    int code = workload_named(cli, cli->operands[0], false, &id);
+    return code ? code : api_get(cli, api_path(cli, "/v1/workloads/", id, what), record, ret);
+}
+
 /* ---- queue
  * ---------------------------------------------------------------------------------------- */
 
@@ -45,7 +96,7 @@ static const char *queue_path(struct cli *cli)
     buf_append_text(&path, "/v1/workloads");
     api_query(&path, "project", cli_option(cli, "project"));
     if (state == NULL && !cli_flag(cli, "all"))
-        state = "waiting,assigned,running,preempting";
+        state = LIVE;
     api_query(&path, "state", state);
     return arena_str(&cli->arena, buf_str(&path)).data;
 }
@@ -89,8 +140,7 @@ int command_queue(struct cli *cli)
 int command_status(struct cli *cli)
 {
     struct api_workload work = {};
-    int code = api_get(cli, api_path(cli, "/v1/workloads/", cli->operands[0], ""),
-                       &api_workload_record, &work);
+    int code = get_of(cli, "", &api_workload_record, &work);
     if (code == EXIT_OK && !cli_print_json(cli))
         workload_print(&work, clock_wall_ms());
     return code;
@@ -121,59 +171,66 @@ static void print_why(const struct api_why *why)
 int command_why(struct cli *cli)
 {
     struct api_why why = {};
-    int code = api_get(cli, api_path(cli, "/v1/workloads/", cli->operands[0], "/why"),
-                       &api_why_record, &why);
+    int code = get_of(cli, "/why", &api_why_record, &why);
     if (code == EXIT_OK && !cli_print_json(cli))
         print_why(&why);
     return code;
+}
+
+static int cancel_one(struct cli *cli, const char *word)
+{
+    struct api_changed changed = {};
+    const char *id;
+    int code = workload_named(cli, word, true, &id);
+    if (code)
+        return code;
+    struct api_call call = {.method = "POST", .subject = id, .path = api_path(cli, "/v1/workloads/", id, "/cancel")};
+    code = api_call(cli, &call, &api_changed_record, &changed);
+    if (code || cli_print_json(cli))
+        return code;
+    bool runs_out = str_is(changed.state, "preempting");
+    printf("%s: %.*s\n", id, STR_ARGS(runs_out ? STR("told to end; killed when its notice is over") : changed.state));
+    return EXIT_OK;
 }
 
 int command_cancel(struct cli *cli)
 {
     int worst = EXIT_OK;
     for (size_t i = 0; i < cli->operand_count; i++) {
-        struct api_changed changed = {};
-        struct api_call call = {.method = "POST",
-                                .subject = cli->operands[i],
-                                .path =
-                                    api_path(cli, "/v1/workloads/", cli->operands[i], "/cancel")};
-        int code = api_call(cli, &call, &api_changed_record, &changed);
-        if (code == EXIT_OK && !cli_print_json(cli))
-            printf("%s: %.*s\n", cli->operands[i],
-                   STR_ARGS(str_is(changed.state, "preempting")
-                                ? STR("told to end; killed when its notice is over")
-                                : changed.state));
+        int code = cancel_one(cli, cli->operands[i]);
         worst = worst ? worst : code;
     }
     return worst;
+}
+
+static int take_limit(const struct cli *cli, udollar *ret)
+{
+    const char *limit = cli_option(cli, "limit");
+    if (limit == NULL)
+        return cli_fail(EXIT_USAGE, "bid: --limit PRICE is missing: the new limit per unit-hour, in dollars");
+    if (!money_parse(str_from(limit), ret) || *ret < 0)
+        return cli_fail(EXIT_USAGE, "--limit: \"%s\" is not allowed, allowed are dollars such as 2.50, to the millionth", limit);
+    return EXIT_OK;
 }
 
 int command_bid(struct cli *cli)
 {
     struct api_bid_change change = {};
     struct api_changed changed = {};
-    const char *limit = cli_option(cli, "limit");
-    if (limit == NULL)
-        return cli_fail(EXIT_USAGE,
-                        "bid: --limit PRICE is missing: the new limit per unit-hour, in dollars");
-    if (!money_parse(str_from(limit), &change.limit_udollar_per_hour) ||
-        change.limit_udollar_per_hour < 0)
-        return cli_fail(
-            EXIT_USAGE,
-            "--limit: \"%s\" is not allowed, allowed are dollars such as 2.50, to the millionth",
-            limit);
-    struct api_call call = {.method = "PATCH",
-                            .input = &api_bid_change_record,
-                            .value = &change,
-                            .subject = cli->operands[0],
-                            .path = api_path(cli, "/v1/workloads/", cli->operands[0], "")};
-    int code = api_call(cli, &call, &api_changed_record, &changed);
+    const char *id;
+    int code = take_limit(cli, &change.limit_udollar_per_hour);
+    if (code == EXIT_OK)
+        code = workload_named(cli, cli->operands[0], true, &id);
+    if (code)
+        return code;
+    struct api_call call = {.method = "PATCH", .input = &api_bid_change_record, .value = &change, .subject = id,
+                            .path = api_path(cli, "/v1/workloads/", id, "")};
+    code = api_call(cli, &call, &api_changed_record, &changed);
     if (code || cli_print_json(cli))
         return code;
     _cleanup_buf_ struct buf text = BUF_INIT(64);
     format_money(&text, change.limit_udollar_per_hour);
-    printf("%s: at most %s per unit-hour, %.*s\n", cli->operands[0], buf_text(&text),
-           STR_ARGS(changed.state));
+    printf("%s: at most %s per unit-hour, %.*s\n", id, buf_text(&text), STR_ARGS(changed.state));
     return EXIT_OK;
 }
 
@@ -189,12 +246,6 @@ static int take_number(const struct cli *cli, const char *name, int64_t least, i
                     name, text, (long long)least);
 }
 
-static int look(struct cli *cli, struct api_workload *ret)
-{
-    return api_get(cli, api_path(cli, "/v1/workloads/", cli->operands[0], ""), &api_workload_record,
-                   ret);
-}
-
 static void pause_ms(int64_t ms)
 {
     nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
@@ -206,7 +257,7 @@ static int follow_logs(struct cli *cli, struct log_stream *log)
     bool one = log->attempt != 0;
     while (true) {
         struct api_workload work = {};
-        int code = look(cli, &work);
+        int code = api_get(cli, api_path(cli, "/v1/workloads/", log->workload, ""), &api_workload_record, &work);
         if (code)
             return code;
         bool over = work.ended_ms != 0 || (one && work.attempt > log->attempt);
@@ -227,8 +278,10 @@ static int follow_logs(struct cli *cli, struct log_stream *log)
 
 int command_logs(struct cli *cli)
 {
-    struct log_stream log = {.cli = cli, .workload = cli->operands[0]};
-    int code = take_number(cli, "rank", 0, &log.rank);
+    struct log_stream log = {.cli = cli};
+    int code = workload_named(cli, cli->operands[0], false, &log.workload);
+    if (code == EXIT_OK)
+        code = take_number(cli, "rank", 0, &log.rank);
     if (code == EXIT_OK)
         code = take_number(cli, "attempt", 1, &log.attempt);
     if (code == EXIT_OK)

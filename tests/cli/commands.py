@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands against a pretended server: what they ask for, print, and exit with."""
+import base64
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -352,6 +355,37 @@ def test_queue():
         process.communicate()
 
 
+def test_names():
+    fake = fake_server.start()
+    gang = {"name": "gang", "nodes": 1, "choices": [{"amounts": {"core_milli": 250}}]}
+    old, new = fake.add(gang), fake.add(gang)
+    has(run("status", "gang", fake=fake).stdout, new)
+    has(run("cancel", "gang", fake=fake, expect=6).stderr, "gang: 2 workloads of this name live; say which by its id")
+    has(run("cancel", old, fake=fake).stdout, "cancelled")
+    has(run("bid", "gang", "-l", "1", fake=fake).stdout, new)
+    run("cancel", "gang", fake=fake)
+    has(run("cancel", "gang", fake=fake, expect=5).stderr, "gang: no workload that lives has this name")
+    has(run("status", "gang", fake=fake).stdout, new)
+    has(run("status", "nobody", fake=fake, expect=5).stderr, "nobody: no workload has this name")
+
+
+def test_tls():
+    if not shutil.which("openssl"):
+        print("no openssl: not tried")
+        return
+    key, certificate = HOME / "key.pem", HOME / "certificate.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
+                    "/CN=tessera", "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    public = subprocess.run(["openssl", "pkey", "-in", key, "-pubout", "-outform", "DER"], check=True, capture_output=True).stdout
+    pin = "sha256//" + base64.b64encode(hashlib.sha256(public).digest()).decode()
+    fake = fake_server.start(certificate, key)
+    run("queue", "--pin", pin, fake=fake)
+    run("queue", env=environment(fake) | {"TESSERA_PIN": pin})
+    has(run("queue", fake=fake, expect=3).stderr, "--pin")
+    has(run("queue", "--pin", "sha256//" + "A" * 43 + "=", fake=fake, expect=3).stderr, "not the one that is pinned")
+    assert len(fake.requests) == 2
+
+
 def test_logs():
     fake = fake_server.start()
     work = fake.add({"name": "a", "nodes": 2, "choices": [{"amounts": {"core_milli": 250}}]})
@@ -432,7 +466,7 @@ ANSWERS = {
          "amounts": {"gpu_milli": 8000, "core_milli": 96000, "memory_mib": 1048576, "disk_mib": 0},
          "free": {"gpu_milli": 8000, "core_milli": 96000, "memory_mib": 1048576, "disk_mib": 0}, "ask_udollar_per_hour": 1500000,
          "contact_age_ms": 200000}]},
-    ("POST", "/v1/node-tokens"): {"token": "t", "expires_ms": int(time.time() * 1000) + 600_000, "command": "curl … | sh", "text": ""},
+    ("POST", "/v1/node-tokens"): {"token": "t", "expires_ms": int(time.time() * 1000) + 600_000, "command": "sh -c 'curl …'", "text": ""},
     ("POST", "/v1/nodes/n-1/drain"): {"seq": 5}, ("POST", "/v1/nodes/n-1/undrain"): {"seq": 5},
     ("POST", "/v1/asks"): {"seq": 5, "nodes": 4},
     ("GET", "/v1/settings"): {"tick_ms": 15000, "fee_permille": 100}, ("PATCH", "/v1/settings"): {"tick_ms": 1000},
@@ -465,7 +499,7 @@ COMMANDS = [
     (["prices", "--history", fake_server.POOL, "--since", "1h"], ["dollars per unit-hour", "$0.07610", "█", "▁"], "GET"),
     (["prices", "--settings"], ["tick_ms", "15s"], "GET"),
     (["nodes"], ["n-1", "home/local/a/fabric-1/rack-1", "0.5 cores, 1.5 GiB", "hello:1", "8 GPUs, 96 cores, 1024 GiB", "3m 20s", "$1.500"], "GET"),
-    (["node", "add", "--place", "x/y"], ["curl … | sh --place x/y", "within 9m"], "POST"),
+    (["node", "add", "--place", "x/y"], ["sh -c 'curl … --place x/y'\n", "within 9m"], "POST"),
     (["drain", "n-1", "--evict"], ["gets its notice"], {"evict": True}),
     (["undrain", "n-1"], ["takes work again"], "POST"),
     (["ask", "set", fake_server.POOL, "0.04"], ["4 nodes now ask $0.04000"], {"pool": fake_server.POOL, "ask_udollar_per_hour": 40000}),

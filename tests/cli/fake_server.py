@@ -3,6 +3,7 @@
 commands alone. Each test says what happens to a workload; misfortunes can be ordered."""
 import hashlib
 import json
+import ssl
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -252,10 +253,20 @@ class Handler(BaseHTTPRequestHandler):
             offset += len(more)
 
 
-def start():
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_):
+        """Clients that hang up are part of the tests."""
+
+
+def start(certificate=None, key=None):
     fake = Fake()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"fake": fake}))
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), type("Bound", (Handler,), {"fake": fake}))
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    fake.url = f"http://127.0.0.1:{server.server_address[1]}"
+    fake.url = f"http{'s' if certificate else ''}://127.0.0.1:{server.server_address[1]}"
     return fake
