@@ -251,7 +251,8 @@ static void pause_ms(int64_t ms)
     nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
 }
 
-/* Attempt after attempt until the workload has ended, or one attempt where it was asked for. */
+/* Attempt after attempt until the workload has ended, or one attempt where it was asked for. An
+ * attempt that is over is read to its end before the next one. */
 static int follow_logs(struct cli *cli, struct log_stream *log)
 {
     bool one = log->attempt != 0;
@@ -260,19 +261,21 @@ static int follow_logs(struct cli *cli, struct log_stream *log)
         int code = api_get(cli, api_path(cli, "/v1/workloads/", log->workload, ""), &api_workload_record, &work);
         if (code)
             return code;
-        bool over = work.ended_ms != 0 || (one && work.attempt > log->attempt);
-        if (!one && work.attempt > log->attempt) {
-            if (log->attempt)
-                cli_note("attempt %lld", (long long)work.attempt);
+        if (log->attempt == 0)
             log->attempt = work.attempt;
-            log->offset = 0;
-        }
+        bool over = work.ended_ms != 0 || work.attempt > log->attempt;
         enum log_end end = log_stream_read(log, !over, &code);
         if (end == LOG_FAILED)
             return code;
-        if (over && end != LOG_LOST)
-            return EXIT_OK;
-        pause_ms(300);
+        if (over && end != LOG_LOST) {
+            if (one || work.attempt <= log->attempt)
+                return EXIT_OK;
+            log->attempt++;
+            log->offset = 0;
+            cli_note("attempt %lld", (long long)log->attempt);
+        } else {
+            pause_ms(300);
+        }
     }
 }
 

@@ -270,6 +270,7 @@ def test_run():
 def test_run_through_a_preemption():
     fake = fake_server.start()
     fake.cut_events_after = 1  # the stream breaks after each event
+    fake.cut_logs = 2
 
     def tell(work):
         fake.set(work, "workload_started", "running", "first try\n")
@@ -394,9 +395,10 @@ def test_logs():
     fake.print(work, "of rank one\n", 1, 1)
     assert run("logs", work, fake=fake).stdout == "one\n"
     assert run("logs", work, "--rank", "1", fake=fake).stdout == "of rank one\n"
+    fake.cut_logs = 1
     process = subprocess.Popen([TESSERA, "logs", "-f", work], env=environment(fake), cwd=HOME, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True)
-    fake.wait(lambda: [r for r in fake.requests if r["query"].get("follow")])
+    fake.wait(lambda: fake.cut_logs == 0)
     fake.print(work, "two\n")
     fake.set(work, "workload_waiting", "waiting")
     fake.set(work, "workload_started", "running", "again\n", attempt=2)

@@ -22,6 +22,7 @@ class Fake:
         self.changed = threading.Condition()
         self.drop_submits = 0       # connections closed after a submit was taken, before its answer
         self.cut_events_after = 0   # events after which each stream breaks
+        self.cut_logs = 0           # log streams that break after what they first have to say
         self.forgotten = 0          # events of older numbers are answered with `reset`
         self.idempotent = {}
         self.refusals = {}          # (method, path) -> (status, error)
@@ -245,6 +246,11 @@ class Handler(BaseHTTPRequestHandler):
             try:
                 if more:
                     self.chunk(more)
+                    if fake.cut_logs > 0:
+                        fake.cut_logs -= 1
+                        self.close_connection = True
+                        self.connection.close()
+                        return None
                 elif over:
                     self.chunk(b"")
                     return None
