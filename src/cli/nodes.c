@@ -113,11 +113,15 @@ static void write_join(const struct api_node_token_made *made, const char *place
 
 static int check_place(const char *place)
 {
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/";
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/";
     if (place == NULL || (*place && strspn(place, allowed) == strlen(place)))
         return EXIT_OK;
-    return cli_fail(EXIT_USAGE, "--place: \"%s\" is not allowed, allowed is provider/region/zone/fabric/rack of letters, digits, `.`, "
-                    "`_` and `-`", place);
+    return cli_fail(EXIT_USAGE,
+                    "--place: \"%s\" is not allowed, allowed is provider/region/zone/fabric/rack "
+                    "of letters, digits, `.`, "
+                    "`_` and `-`",
+                    place);
 }
 
 int command_node_add(struct cli *cli)
@@ -125,7 +129,8 @@ int command_node_add(struct cli *cli)
     struct api_node_token wish = {};
     struct api_node_token_made made = {};
     const char *place = cli_option(cli, "place");
-    struct api_call call = {.path = "/v1/node-tokens", .input = &api_node_token_record, .value = &wish};
+    struct api_call call = {
+        .path = "/v1/node-tokens", .input = &api_node_token_record, .value = &wish};
     int code = check_place(place);
     if (code == EXIT_OK)
         code = api_call(cli, &call, &api_node_token_made_record, &made);
@@ -138,7 +143,8 @@ int command_node_add(struct cli *cli)
     _cleanup_buf_ struct buf left = BUF_INIT(64), join = BUF_INIT(64 * 1024);
     span_print(&left, MAX(made.expires_ms - clock_wall_ms(), 0));
     write_join(&made, place, &join);
-    printf("Type this on the other machine, as root, within %s; it works once:\n\n%s\n", buf_text(&left), buf_text(&join));
+    printf("Type this on the other machine, as root, within %s; it works once:\n\n%s\n",
+           buf_text(&left), buf_text(&join));
     if (made.text.size)
         printf("\n%.*s\n", STR_ARGS(made.text));
     return EXIT_OK;

@@ -18,6 +18,8 @@
 
 /* ---- ids and names ---- */
 
+#define PAUSE_FIRST_MS 200
+#define PAUSE_MOST_MS 2000
 #define LIVE "waiting,assigned,running,preempting"
 
 /* The newest workload of a name. Returns how many of it the newest page holds, or minus an exit
@@ -28,7 +30,8 @@ static int find_named(struct cli *cli, const char *name, const char *states, str
     _cleanup_buf_ struct buf path = BUF_INIT(4096);
     buf_append_text(&path, "/v1/workloads");
     api_query(&path, "state", states);
-    int code = api_call(cli, &(struct api_call){.path = buf_text(&path)}, &api_workloads_record, &page);
+    int code =
+        api_call(cli, &(struct api_call){.path = buf_text(&path)}, &api_workloads_record, &page);
     const struct api_workload *works = page.workloads.items;
     int count = 0;
     for (size_t i = 0; code == EXIT_OK && i < page.workloads.count; i++)
@@ -51,10 +54,12 @@ static int workload_named(struct cli *cli, const char *word, bool changes, const
     if (count < 0)
         return -count;
     if (count == 0)
-        return cli_fail(EXIT_NOT_FOUND, "%s: no workload%s has this name; `tessera queue --all` lists them", word,
+        return cli_fail(EXIT_NOT_FOUND,
+                        "%s: no workload%s has this name; `tessera queue --all` lists them", word,
                         changes ? " that lives" : "");
     if (count > 1 && changes)
-        return cli_fail(EXIT_CONFLICT, "%s: %d workloads of this name live; say which by its id", word, count);
+        return cli_fail(EXIT_CONFLICT, "%s: %d workloads of this name live; say which by its id",
+                        word, count);
     *ret = arena_str(&cli->arena, id).data;
     return EXIT_OK;
 }
@@ -184,12 +189,14 @@ static int cancel_one(struct cli *cli, const char *word)
     int code = workload_named(cli, word, true, &id);
     if (code)
         return code;
-    struct api_call call = {.method = "POST", .subject = id, .path = api_path(cli, "/v1/workloads/", id, "/cancel")};
+    struct api_call call = {
+        .method = "POST", .subject = id, .path = api_path(cli, "/v1/workloads/", id, "/cancel")};
     code = api_call(cli, &call, &api_changed_record, &changed);
     if (code || cli_print_json(cli))
         return code;
     bool runs_out = str_is(changed.state, "preempting");
-    printf("%s: %.*s\n", id, STR_ARGS(runs_out ? STR("told to end; killed when its notice is over") : changed.state));
+    printf("%s: %.*s\n", id,
+           STR_ARGS(runs_out ? STR("told to end; killed when its notice is over") : changed.state));
     return EXIT_OK;
 }
 
@@ -207,9 +214,13 @@ static int take_limit(const struct cli *cli, udollar *ret)
 {
     const char *limit = cli_option(cli, "limit");
     if (limit == NULL)
-        return cli_fail(EXIT_USAGE, "bid: --limit PRICE is missing: the new limit per unit-hour, in dollars");
+        return cli_fail(EXIT_USAGE,
+                        "bid: --limit PRICE is missing: the new limit per unit-hour, in dollars");
     if (!money_parse(str_from(limit), ret) || *ret < 0)
-        return cli_fail(EXIT_USAGE, "--limit: \"%s\" is not allowed, allowed are dollars such as 2.50, to the millionth", limit);
+        return cli_fail(
+            EXIT_USAGE,
+            "--limit: \"%s\" is not allowed, allowed are dollars such as 2.50, to the millionth",
+            limit);
     return EXIT_OK;
 }
 
@@ -223,7 +234,10 @@ int command_bid(struct cli *cli)
         code = workload_named(cli, cli->operands[0], true, &id);
     if (code)
         return code;
-    struct api_call call = {.method = "PATCH", .input = &api_bid_change_record, .value = &change, .subject = id,
+    struct api_call call = {.method = "PATCH",
+                            .input = &api_bid_change_record,
+                            .value = &change,
+                            .subject = id,
                             .path = api_path(cli, "/v1/workloads/", id, "")};
     code = api_call(cli, &call, &api_changed_record, &changed);
     if (code || cli_print_json(cli))
@@ -256,9 +270,12 @@ static void pause_ms(int64_t ms)
 static int follow_logs(struct cli *cli, struct log_stream *log)
 {
     bool one = log->attempt != 0;
+    int64_t pause = PAUSE_FIRST_MS;
     while (true) {
         struct api_workload work = {};
-        int code = api_get(cli, api_path(cli, "/v1/workloads/", log->workload, ""), &api_workload_record, &work);
+        int64_t before = log->offset;
+        int code = api_get(cli, api_path(cli, "/v1/workloads/", log->workload, ""),
+                           &api_workload_record, &work);
         if (code)
             return code;
         if (log->attempt == 0)
@@ -273,8 +290,9 @@ static int follow_logs(struct cli *cli, struct log_stream *log)
             log->attempt++;
             log->offset = 0;
             cli_note("attempt %lld", (long long)log->attempt);
-        } else {
-            pause_ms(300);
+        } else { /* it waits for a place, or the connection broke */
+            pause = log->offset > before ? PAUSE_FIRST_MS : MIN(pause * 2, PAUSE_MOST_MS);
+            pause_ms(pause);
         }
     }
 }
