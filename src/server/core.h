@@ -31,7 +31,10 @@ struct core_options {
     bool memory;        /* reserved: a journal in memory */
     /* After each durable group, before the callers' `done`. */
     void (*committed)(void *context, const struct core_commit *commit);
+    /* Once, on the writer's thread, when core_failure has become something. */
+    void (*failed)(void *context);
     void *context;
+    bool rebuild_tables; /* fill lost query tables from what the journal still holds */
 };
 
 /* Locks the folder (-EBUSY: another server has it), opens journal, snapshots and tables, restores and
@@ -56,6 +59,7 @@ struct core_answer {
     uint64_t seq;                          /* journal number that holds the call */
     time_ms now;
     bool failed;                           /* nothing was done (stopping, disk full): 503; try again */
+    bool unknown;                          /* with `failed`: the disk left it open whether it was done */
     struct http_batch *batch;
 };
 struct core_call {
