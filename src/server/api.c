@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Dispatch: a request becomes a call, meets its route, and goes on to a reader, the writer or a
+ * handler of the loop. */
+#include "server/api_internal.h"
+
+#include "base/clock.h"
+#include "wire/record.h"
+
+#include <errno.h>
+#include <sys/random.h>
+
+#define TICK_INTERVAL_MS 250
+#define PRUNE_INTERVAL_MS (3600 * 1000)
+
+/* ---- threads ------------------------------------------------------------------------------------
+ */
+
+static void run_query(struct core_read *read, const struct core_view *view)
+{
+    struct api_call *call = CONTAINER_OF(read, struct api_call, query);
+    call->place = ON_READER;
+    call->seq = view->seq;
+    call->run(call, view);
+}
+
+void call_query(struct api_call *call, api_read *run)
+{
+    call->run = run;
+    call->query = (struct core_read){.after = call->after, .run = run_query};
+    core_query(call->api->core, &call->query);
+}
+
+static void run_done(struct core_call *push, const struct core_answer *answer)
+{
+    struct api_call *call = CONTAINER_OF(push, struct api_call, push);
+    call->place = ON_WRITER;
+    call->seq = answer->seq;
+    call->batch = answer->batch;
+    histogram_add(&call->api->commands, clock_monotonic_us() - call->begun_us);
+    if (answer->unknown)
+        call_refuse(call, 503, NULL,
+                    "the journal could not be written, and whether it holds this is open; ask again, "
+                    "with the same Idempotency-Key where there was one");
+    else if (answer->failed)
+        call_refuse(call, 503, NULL,
+                    "the server is stopping or cannot write its journal; nothing was done, try again");
+    else
+        call->then(call, answer);
+}
+
+void call_push(struct api_call *call, struct engine_command *commands, size_t count, api_then *then)
+{
+    call->then = then;
+    call->push = (struct core_call){.commands = commands, .count = count, .done = run_done};
+    core_push(call->api->core, &call->push);
+}
+
+void histogram_add(struct api_histogram *h, int64_t us)
+{
+    size_t bucket = 0;
+    while (bucket < API_BUCKETS && us > (int64_t)64 << bucket)
+        bucket++;
+    atomic_fetch_add_explicit(&h->buckets[bucket], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&h->sum_us, (uint64_t)MAX(us, 0), memory_order_relaxed);
+}
+
+/* ---- dispatch
+ * ------------------------------------------------------------------------------------- */
+
+/* What the route does not know is refused, so that a misspelt filter never shows everything. */
+static bool check_query(struct api_call *call)
+{
+    const struct http_request *r = call->request;
+    for (size_t i = 0; i < r->query_count; i++)
+        if (!route_takes_parameter(call->route, r->query[i].name)) {
+            struct str name = r->query[i].name;
+            const char *known = call->route->query;
+            call_refuse(call, 400, "query", "\"%.*s\" is not known here, allowed are: %s%safter",
+                        (int)MIN(name.size, 40), name.data, known ? known : "", known ? " " : "");
+            return false;
+        }
+    int64_t after = 0;
+    if (call->route->read && !call_number(call, "after", &after, 0, INT64_MAX))
+        return false;
+    call->after = (uint64_t)after;
+    return true;
+}
+
+/* An empty body is an empty object, so that nobody has to send one. */
+static bool decode(struct api_call *call)
+{
+    const struct record *record = call->route->input;
+    if (!record || call->route->takes)
+        return true;
+    struct error err = {0};
+    struct str body = call->request->body;
+    call->input = call_alloc(call, record->size);
+    if (record_from_json(record, body.size ? body : STR("{}"), call_arena(call), call->input,
+                         &err) == 0)
+        return true;
+    call_refuse_error(call, 400, &err);
+    return false;
+}
+
+void api_handler(void *context, struct http_request *r)
+{
+    struct api *a = context;
+    struct api_call *call = r->data ? r->data : call_open(a, r);
+    if (!call)
+        return;
+    bool raw = call->route->admit && r->data; /* its sink checked the query */
+    if ((!raw && !check_query(call)) || !decode(call))
+        return;
+    if (call->route->read)
+        call_query(call, call->route->read);
+    else
+        call->route->handle(call);
+}
+
+void api_admit(void *context, struct http_request *r)
+{
+    struct api_call *call = call_open(context, r);
+    if (!call)
+        return;
+    if (call->route->admit && (!check_query(call) || !call->route->admit(call)))
+        return;
+    r->data = call;
+}
+
+void api_committed(void *context, const struct core_commit *commit)
+{
+    struct api *a = context;
+    api_polls_commit(a->polls, commit);
+    api_events_commit(a->events, commit);
+    api_logs_commit(a->logs, commit);
+}
+
+/* ---- life
+ * ------------------------------------------------------------------------------------------- */
+
+static void tick(void *context)
+{
+    struct api *a = context;
+    if (a->stopping)
+        return;
+    api_polls_tick(a->polls);
+    api_events_tick(a->events);
+    api_logs_tick(a->logs);
+}
+
+static void prune(void *context)
+{
+    struct api *a = context;
+    if (!a->stopping)
+        api_archives_prune(a->archives);
+}
+
+void api_stop(void *context)
+{
+    struct api *a = context;
+    a->stopping = true;
+    api_polls_stop(a->polls);
+    api_events_stop(a->events);
+    api_logs_stop(a->logs);
+}
+
+void api_free(struct api *a)
+{
+    if (!a)
+        return;
+    api_polls_free(a->polls);
+    api_events_free(a->events);
+    api_logs_free(a->logs);
+    api_archives_free(a->archives);
+    api_binary_free(a->binary);
+    api_console_free(a->console);
+    xfree(a);
+}
+
+static int open_parts(struct api *a, struct error *err)
+{
+    api_polls_new(&a->polls, a);
+    api_events_new(&a->events, a);
+    api_console_new(&a->console, a);
+    api_binary_new(&a->binary);
+    int r = api_logs_new(&a->logs, a, err);
+    return r < 0 ? r : api_archives_new(&a->archives, a, err);
+}
+
+int api_new(struct api **ret, const struct api_options *options, struct error *err)
+{
+    struct api *a = xcalloc(1, sizeof *a);
+    a->core = options->core;
+    a->http = options->http;
+    a->options = *options;
+    a->ids = core_id_key(a->core);
+    if (getrandom(&a->random, sizeof a->random, 0) != sizeof a->random) {
+        xfree(a);
+        return error_set(err, -EIO, "the system gives no randomness");
+    }
+    int r = open_parts(a, err);
+    if (r < 0) {
+        api_free(a);
+        return r;
+    }
+    http_server_timer(a->http, TICK_INTERVAL_MS, tick, a);
+    http_server_timer(a->http, PRUNE_INTERVAL_MS, prune, a);
+    *ret = a;
+    return 0;
+}

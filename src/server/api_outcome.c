@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the engine and the market refuse, in words: `field: what is wrong, what is allowed`. */
+#include "server/api_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define NAMES_SHOWN 16
+
+static int outcome_status(const struct engine_outcome *outcome)
+{
+    switch (outcome->code) {
+    case ENGINE_NOT_FOUND:
+        return 404;
+    case ENGINE_CONFLICT:
+    case ENGINE_STALE:
+        return 409;
+    case ENGINE_FORBIDDEN:
+        return 403;
+    case ENGINE_OK:
+    case ENGINE_INVALID:
+        return 400;
+    }
+    return 400;
+}
+
+/* "choices[1].sku" -> "sku", "choices[0].labels[2]" -> "labels". */
+static struct str last_word(const char *field)
+{
+    const char *dot = strrchr(field, '.');
+    struct str word = str_from(dot ? dot + 1 : field);
+    return str_cut(&word, '[');
+}
+
+static bool name_kind(const char *field, enum engine_name *ret)
+{
+    static const struct {
+        const char *word;
+        enum engine_name kind;
+    } kinds[] = {{"sku", NAME_SKU},       {"accelerator", NAME_ACCELERATOR},
+                 {"labels", NAME_LABEL},  {"provider", NAME_PROVIDER},
+                 {"region", NAME_REGION}, {"zone", NAME_ZONE}};
+    for (size_t i = 0; i < ARRAY_COUNT(kinds); i++)
+        if (str_is(last_word(field), kinds[i].word)) {
+            *ret = kinds[i].kind;
+            return true;
+        }
+    return false;
+}
+
+static void known_names(const struct engine *e, enum engine_name kind, struct buf *out)
+{
+    size_t count = engine_name_count(e, kind);
+    if (count == 0)
+        buf_append_text(out, "no node has any yet");
+    for (size_t i = 0; i < MIN(count, NAMES_SHOWN); i++) {
+        struct str name = engine_name_at(e, kind, i);
+        buf_printf(out, "%s%.*s", i ? ", " : "known are ", STR_ARGS(name));
+    }
+    if (count > NAMES_SHOWN)
+        buf_printf(out, " and %zu more", count - NAMES_SHOWN);
+}
+
+static void unknown_text(const struct engine *e, const char *field, struct buf *out)
+{
+    enum engine_name kind;
+    buf_append_text(out, "nothing of that name");
+    if (!name_kind(field, &kind))
+        return;
+    buf_append_text(out, ", ");
+    known_names(e, kind, out);
+}
+
+static void refusal_text(const struct engine *e, const struct engine_outcome *outcome,
+                         struct buf *out)
+{
+    const int64_t *n = outcome->numbers;
+    switch (outcome->refusal) {
+    case REFUSED_BOUND:
+        buf_printf(out, "%lld, allowed is %lld to %lld", (long long)n[0], (long long)n[1],
+                   (long long)n[2]);
+        break;
+    case REFUSED_UNKNOWN:
+        unknown_text(e, outcome->field, out);
+        break;
+    case REFUSED_EXISTS:
+        buf_append_text(out, "exists already");
+        break;
+    case REFUSED_UNSUPPORTED:
+        buf_append_text(out, "not supported by this version");
+        break;
+    case REFUSED_STATE:
+        buf_append_text(out, "its state does not allow that");
+        break;
+    case REFUSED_IMPOSSIBLE:
+        buf_printf(out,
+                   "%lld replicas could never stand together even on an empty fleet, at most %lld",
+                   (long long)n[0], (long long)n[1]);
+        break;
+    case REFUSED_NONE:
+        buf_append_text(out, "not allowed");
+        break;
+    }
+}
+
+static void code_text(const struct engine_outcome *outcome, struct buf *out)
+{
+    switch (outcome->code) {
+    case ENGINE_NOT_FOUND:
+        buf_append_text(out, "nothing of that name or id");
+        break;
+    case ENGINE_CONFLICT:
+        buf_append_text(out, str_is(str_from(outcome->field), "idempotency")
+                                 ? "this Idempotency-Key was used with another body"
+                                 : "in use already, or its state does not allow that");
+        break;
+    case ENGINE_FORBIDDEN:
+        buf_append_text(out, "used, expired or bound to another node");
+        break;
+    case ENGINE_STALE:
+        buf_append_text(out, "of another attempt, or known already");
+        break;
+    case ENGINE_OK:
+    case ENGINE_INVALID:
+        buf_append_text(out, "not allowed");
+        break;
+    }
+}
+
+int outcome_error(const struct engine *e, const struct engine_outcome *outcome, struct error *err)
+{
+    _cleanup_buf_ struct buf text = BUF_INIT(ERROR_TEXT_MAX);
+    if (outcome->refusal != REFUSED_NONE)
+        refusal_text(e, outcome, &text);
+    else
+        code_text(outcome, &text);
+    bool named = outcome->field[0] != '\0';
+    error_set(err, -EINVAL, "%s%s%s", outcome->field, named ? ": " : "", buf_text(&text));
+    return outcome_status(outcome);
+}
+
+void call_refuse_outcome(struct api_call *call, const struct engine *e,
+                         const struct engine_outcome *outcome)
+{
+    struct error err = {0};
+    int status = outcome_error(e, outcome, &err);
+    call_refuse_error(call, status, &err);
+}
