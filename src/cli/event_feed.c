@@ -163,26 +163,24 @@ static void describe_price(const struct api_event *event, struct buf *out)
 
 void event_describe(const struct api_event *event, struct buf *out)
 {
+    if (event->text.size) { /* the server's own sentence has the numbers */
+        add_text(out, "", event->text);
+        return;
+    }
     if (str_is(event->type, "price_posted")) {
         describe_price(event, out);
         return;
     }
-    if (event->text.size) {
-        add_text(out, "", event->text);
-    } else {
-        add_text(out, "", event->reason);
-        add_text(out, "on ", event->node_name);
-        add_text(out, "", event->pool);
-        add_money(out, "limit ", event->limit_udollar_per_hour, " per unit-hour");
-        add_text(out, "", event->setting);
-        add_number(out, "= ", event->value);
-    }
+    add_text(out, "", event->reason);
+    add_text(out, "on ", event->node_name);
+    add_text(out, "", event->pool);
+    add_money(out, "limit ", event->limit_udollar_per_hour, " per unit-hour");
+    add_text(out, "", event->setting);
+    add_number(out, "= ", event->value);
     add_money(out, "", event->rate_udollar_per_hour, " an hour");
     add_money(out, "", event->amount_udollar, "");
     add_text(out, "from ", event->debit);
     add_text(out, "to ", event->credit);
     add_number(out, "exit code ", event->exit_code);
     add_number(out, "signal ", event->signal);
-    if (event->attempt > 1)
-        add_number(out, "attempt ", event->attempt);
 }

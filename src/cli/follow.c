@@ -111,11 +111,14 @@ static bool is_end(struct str type)
     return false;
 }
 
-/* Bookkeeping that people are shown elsewhere: bills, the ledger, each replica of a gang. */
+/* Not of interest to who waits for the work: what is about to happen anyway, and bookkeeping. */
 static bool is_news(const struct api_event *event)
 {
-    return str_starts(event->type, STR("workload_")) && !str_is(event->type, "workload_retired") &&
-           !str_is(event->type, "workload_submitted");
+    static const char *const left_out[] = {"workload_submitted", "workload_ready", "workload_retired"};
+    for (size_t i = 0; i < ARRAY_COUNT(left_out); i++)
+        if (str_is(event->type, left_out[i]))
+            return false;
+    return str_starts(event->type, STR("workload_"));
 }
 
 static void print_event(struct follow *f, const struct api_event *event)
