@@ -18,8 +18,8 @@
 struct connection {
     struct event_feed *feed;
     struct event_stream stream;
-    int result; /* of take or connected */
-    bool stands, stood_before;
+    int result;               /* of take */
+    bool stood, stood_before; /* whether an answer came: to the last call, to any */
     time_ms last_contact_ms;
 };
 
@@ -43,11 +43,6 @@ static int take_piece(void *context, struct str piece)
 {
     struct connection *c = context;
     c->last_contact_ms = clock_monotonic_ms();
-    if (!c->stands && c->feed->connected)
-        c->result = c->feed->connected(c->feed->context, c->stood_before);
-    c->stands = c->stood_before = true;
-    if (c->result)
-        return c->result;
     return event_stream_feed(&c->stream, piece, take_event, c);
 }
 
@@ -73,14 +68,17 @@ static int connect_once(struct connection *c, int *ret_exit)
         api_query(&path, "after", feed->after);
     }
     call.path = buf_text(&path);
-    c->stands = false;
     event_stream_restart(&c->stream);
     int rc = http_client_call(feed->client, &call, &reply, &err);
+    c->stood = reply.status / 100 == 2;
+    c->stood_before |= c->stood;
+    if (c->stood && rc == 0)
+        c->last_contact_ms = clock_monotonic_ms();
     if (c->result)
         return c->result;
     if (rc == -ECANCELED)
         return rc;
-    if (rc == -ETIMEDOUT && c->stands && feed->once_ms)
+    if (rc == -ETIMEDOUT && c->stood && feed->once_ms)
         return FEED_SILENT;
     if (rc == -EKEYREJECTED || (rc < 0 && !c->stood_before && !feed->contacted && !reply.sent)) {
         *ret_exit = api_unreached(feed->cli, rc, &err);
@@ -105,7 +103,7 @@ int event_feed_run(struct event_feed *feed, int *ret_exit)
     int rc;
     bool told = false;
     while ((rc = connect_once(&c, ret_exit)) == 0) {
-        if (c.stands) {
+        if (c.stood) {
             pause = PAUSE_FIRST_MS;
             told = false;
         } else if (!told && c.last_contact_ms + 3000 < clock_monotonic_ms()) {

@@ -16,8 +16,6 @@ struct event_feed {
     /* Non-zero ends the feed with it. `raw` is the event's JSON; *event is decoded, its type is
      * "reset" where the server no longer has what was missed. */
     int (*take)(void *context, const struct api_event *event, const struct stream_event *raw);
-    /* Each time the stream stands (again); NULL: not wanted. Non-zero ends the feed. */
-    int (*connected)(void *context, bool again);
     void *context;
     bool contacted; /* the server answered a moment ago: where it does not now, it is waited for */
     int once_ms; /* > 0: ends with FEED_SILENT where the stream stands and is silent for so long */
@@ -25,7 +23,7 @@ struct event_feed {
 
 #define FEED_SILENT 2
 
-/* What take or connected returned; or -1, complained, *ret_exit is the code to end with. -ECANCELED
+/* What take returned; or -1, complained, *ret_exit is the code to end with. -ECANCELED
  * where the client was aborted. */
 int event_feed_run(struct event_feed *feed, int *ret_exit);
 

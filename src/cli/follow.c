@@ -114,7 +114,8 @@ static bool is_end(struct str type)
 /* Not of interest to who waits for the work: what is about to happen anyway, and bookkeeping. */
 static bool is_news(const struct api_event *event)
 {
-    static const char *const left_out[] = {"workload_submitted", "workload_ready", "workload_retired"};
+    static const char *const left_out[] = {"workload_submitted", "workload_ready",
+                                           "workload_retired"};
     for (size_t i = 0; i < ARRAY_COUNT(left_out); i++)
         if (str_is(event->type, left_out[i]))
             return false;

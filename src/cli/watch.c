@@ -3,6 +3,7 @@
  * come, a print shows the state after all of them. */
 #include "cli/watch.h"
 
+#include "base/number.h"
 #include "cli/api_call.h"
 #include "cli/event_feed.h"
 
@@ -40,13 +41,6 @@ static int take_event(void *context, const struct api_event *event, const struct
     return 0;
 }
 
-static int connected(void *context, bool again)
-{
-    (void)again;
-    tell(context);
-    return 0;
-}
-
 static void *feed_main(void *context)
 {
     struct watch *w = context;
@@ -74,6 +68,19 @@ static int print_once(struct watch *w, int (*print)(struct cli *cli))
     arena_fini(&w->cli->arena);
     w->cli->arena = kept;
     return code;
+}
+
+/* From before the first print on: nothing falls between the two. */
+static int feed_from_now(struct watch *w, struct buf *after)
+{
+    struct api_whoami who = {};
+    int code = api_get(w->cli, "/v1/whoami", &api_whoami_record, &who);
+    if (code)
+        return code;
+    buf_printf(after, "%lld-0", (long long)MAX(who.seq, 1));
+    w->feed.after = buf_text(after);
+    w->changed = true;
+    return api_connect(w->cli, &w->feed.client);
 }
 
 /* False: the feed is over. */
@@ -111,24 +118,22 @@ int watch_run(struct cli *cli, const char *types, int (*print)(struct cli *cli))
 {
     struct watch w = {
         .cli = cli, .mutex = PTHREAD_MUTEX_INITIALIZER, .something = PTHREAD_COND_INITIALIZER};
-    _cleanup_buf_ struct buf query = BUF_INIT(1024);
-    struct http_client *client = NULL;
+    _cleanup_buf_ struct buf query = BUF_INIT(1024), after = BUF_INIT(64);
     pthread_t thread;
-    int code = api_connect(cli, &client);
-    if (code)
-        return code;
     if (*types)
         buf_printf(&query, "types=%s", types);
     w.feed = (struct event_feed){.cli = cli,
-                                 .client = client,
                                  .query = buf_text(&query),
                                  .take = take_event,
-                                 .connected = connected,
-                                 .context = &w};
+                                 .context = &w,
+                                 .contacted = true};
+    int code = feed_from_now(&w, &after);
+    if (code)
+        return code;
     CHECK(pthread_create(&thread, NULL, feed_main, &w) == 0);
     code = print_until_over(&w, print);
-    http_client_abort(client);
+    http_client_abort(w.feed.client);
     pthread_join(thread, NULL);
-    http_client_free(client);
+    http_client_free(w.feed.client);
     return code;
 }

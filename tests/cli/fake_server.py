@@ -203,7 +203,6 @@ class Handler(BaseHTTPRequestHandler):
         self.stream("text/event-stream")
         seen = int(after.split("-")[0]) if after else fake.seq
         left = fake.cut_events_after or -1
-        self.chunk(b": hello\n\n")
         if after and seen < fake.forgotten:
             seen = fake.seq
             self.chunk(f'id: {fake.seq}-0\nevent: reset\ndata: {{"type":"reset","at_ms":{now()}}}\n\n'.encode())
