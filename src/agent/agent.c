@@ -220,6 +220,8 @@ static int patience(const struct agent *a, time_ms sweep_at)
     time_ms until = sweep_at;
     if (!a->polling)
         until = MIN(until, a->poll_at_ms);
+    if (a->spare_socket < 0)
+        until = MIN(until, a->spare_at_ms);
     return (int)CLAMP(until - now_ms(), 0, SWEEP_MS);
 }
 
@@ -302,8 +304,10 @@ static int run(struct agent *a, struct error *err)
     rc = find_abilities(a, err);
     if (rc == 0)
         rc = open_ears(a, err);
-    if (rc == 0)
+    if (rc == 0) {
+        holder_sweep_groups(a);
         rc = replica_find_all(a, err);
+    }
     if (rc == 0)
         rc = start_workers(a, err);
     if (rc)

@@ -84,6 +84,7 @@ struct agent {
 
     int spare_socket;
     pid_t spare;
+    time_ms spare_at_ms; /* boot clock: not before */
 };
 
 static inline time_ms now_ms(void)
@@ -136,6 +137,8 @@ void holder_start(struct replica *r);
 /* Signal now (0 = none) and kill then (boot clock); only ever earlier than told before. */
 void holder_stop(struct replica *r, int signal, time_ms kill_at);
 void holder_set_lease(struct replica *r, time_ms until);
+/* Ends what is left in the cgroups of holders that are no more. */
+void holder_sweep_groups(struct agent *a);
 /* Whether a process holds the folder's lock. */
 bool holder_lives(const char *folder);
 

@@ -29,28 +29,43 @@
 
 /* ---- being given a replica ---- */
 
-/* Two descriptors come with one byte: the description (a file in memory) and the folder's lock. */
-static bool receive_descriptors(int ret[2])
+bool hold_receive(int socket, int *ret, size_t count)
 {
     char byte, control[CMSG_SPACE(2 * sizeof(int))] __attribute__((aligned(8)));
     struct iovec piece = {&byte, 1};
     struct msghdr message = {.msg_iov = &piece,
                              .msg_iovlen = 1,
                              .msg_control = control,
-                             .msg_controllen = sizeof control};
+                             .msg_controllen = CMSG_SPACE(count * sizeof(int))};
     ssize_t size;
     do
-        size = recvmsg(HOLD_SOCKET, &message, MSG_CMSG_CLOEXEC);
+        size = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
     while (size < 0 && errno == EINTR);
     const struct cmsghdr *head = size == 1 ? CMSG_FIRSTHDR(&message) : NULL;
     if (head == NULL || head->cmsg_type != SCM_RIGHTS ||
-        head->cmsg_len != CMSG_LEN(2 * sizeof(int)))
+        head->cmsg_len != CMSG_LEN(count * sizeof(int)))
         return false;
-    memcpy(ret, CMSG_DATA(head), 2 * sizeof(int));
+    memcpy(ret, CMSG_DATA(head), count * sizeof(int));
     return true;
 }
 
-static int read_spec(struct hold *h, int memory, struct error *err)
+int hold_send(int socket, const int *descriptors, size_t count)
+{
+    char byte = 1, control[CMSG_SPACE(2 * sizeof(int))] __attribute__((aligned(8))) = {0};
+    size_t size = count * sizeof(int);
+    struct iovec piece = {&byte, 1};
+    struct msghdr message = {.msg_iov = &piece,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = CMSG_SPACE(size)};
+    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    *head = (struct cmsghdr){
+        .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(size)};
+    memcpy(CMSG_DATA(head), descriptors, size);
+    return sendmsg(socket, &message, MSG_NOSIGNAL) == 1 ? 0 : -errno;
+}
+
+int hold_read_spec(struct hold *h, int memory, struct error *err)
 {
     char path[64];
     struct buf text = BUF_INIT(HOLD_SPEC_MAX);
@@ -59,8 +74,9 @@ static int read_spec(struct hold *h, int memory, struct error *err)
     if (rc == 0)
         rc = record_from_json(&hold_spec_record, arena_str(&h->arena, buf_str(&text)), &h->arena,
                               &h->spec, err);
+    if (text.data)
+        explicit_bzero(text.data, text.size);
     buf_fini(&text);
-    close(memory);
     return rc;
 }
 
@@ -88,19 +104,11 @@ static int write_script(struct hold *h, const char *name, struct str text, struc
     return file_replace(path, text, 0555, false, err);
 }
 
-static int make_group(struct hold *h, struct error *err)
+static int set_limits(struct hold *h, struct error *err)
 {
-    struct cgroup home = {0};
-    const struct str *line = h->spec.groups.items;
-    for (size_t i = 0; i < MIN(h->spec.groups.count, (size_t)CGROUP_PARTS_MAX); i++)
-        if (!cgroup_part_parse(line[i], &home.parts[home.count++]))
-            return error_set(err, -EINVAL, "groups[%zu]: not a cgroup", i);
-    if (home.count == 0)
-        return 0;
     struct cgroup_limits limits = {
         .core_milli = h->spec.core_milli, .memory_mib = h->spec.memory_mib, .pids = HOLD_PIDS_MAX};
-    int rc = cgroup_make(&home, arena_str(&h->arena, h->spec.group).data, &h->group, err);
-    return rc ? rc : cgroup_limit(&h->group, &limits, err);
+    return cgroup_limit(&h->group, &limits, err);
 }
 
 static int open_control(struct hold *h, struct error *err)
@@ -129,7 +137,7 @@ static int prepare(struct hold *h, struct error *err)
 {
     int rc = open_control(h, err);
     if (rc == 0)
-        rc = make_group(h, err);
+        rc = set_limits(h, err);
     if (rc == 0)
         rc = write_script(h, "setup", h->spec.setup, err);
     return rc ? rc : write_script(h, "run", h->spec.run, err);
@@ -218,16 +226,10 @@ static void obey(struct hold *h)
 static void hear_signals(struct hold *h)
 {
     struct signalfd_siginfo info;
-    int status;
-    pid_t pid;
     while (read(h->signals, &info, sizeof info) == sizeof info)
         if (info.ssi_signo == SIGTERM) /* the machine goes down, or somebody ends us by hand */
             begin_stop(h, (int)h->spec.signal, hold_now_ms() + h->spec.notice_ms);
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-        if (pid == h->process) {
-            h->process = 0;
-            h->status = status;
-        }
+    hold_reap(h);
 }
 
 /* True while there may be more. */
@@ -341,35 +343,109 @@ static void drain_output(struct hold *h)
     }
 }
 
+static void remove_group(struct hold *h)
+{
+    for (int i = 0; i < REMOVE_TRIES && cgroup_remove(&h->group) < 0; i++)
+        usleep(2000);
+}
+
 static void finish(struct hold *h)
 {
+    if (h->go >= 0)
+        close(h->go); /* the child that waits in vain */
     hold_kill(h);
     drain_output(h);
     write_ended(h);
-    for (int i = 0; i < REMOVE_TRIES && cgroup_remove(&h->group) < 0; i++)
-        usleep(2000);
+    remove_group(h);
     close(h->lock); /* before the poke: who looks then finds nobody holding */
     poke(h);
 }
 
+/* ---- before it has a replica ---- */
+
+/* A cgroup of its own, named after itself: the replica is not known yet. */
+static int make_group(struct hold *h, const struct cgroup *home, struct error *err)
+{
+    char name[64];
+    snprintf(name, sizeof name, "hold-%d-%lld", (int)getpid(), (long long)hold_now_ms());
+    return home->count ? cgroup_make(home, name, &h->group, err) : 0;
+}
+
+static int take_option(struct hold *h, struct cgroup *home, const char *name, const char *value)
+{
+    if (strcmp(name, "--own-mounts") == 0)
+        h->own_mounts = true;
+    else if (strcmp(name, "--group") == 0 && value && home->count < CGROUP_PARTS_MAX &&
+             cgroup_part_parse(str_from(value), &home->parts[home->count]))
+        home->count++;
+    else if (strcmp(name, "--data") != 0 || value == NULL)
+        return -EINVAL;
+    return 0;
+}
+
+static int take_options(struct hold *h, struct cgroup *home, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (take_option(h, home, argv[i], i + 1 < argc ? argv[i + 1] : NULL))
+            return error_set(&h->problem, -EINVAL, "%s: not understood", argv[i]);
+        i += strcmp(argv[i], "--own-mounts") != 0;
+    }
+    return 0;
+}
+
+static int become_ready(struct hold *h, int argc, char **argv)
+{
+    struct cgroup home = {0};
+    int rc = take_options(h, &home, argc, argv);
+    if (rc)
+        return rc;
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    rc = make_group(h, &home, &h->problem);
+    if (rc == 0)
+        hold_prepare_child(h);
+    return rc;
+}
+
+/* True with a replica; false where the agent went away without one. */
+static bool await_replica(struct hold *h)
+{
+    int received[2];
+    if (!hold_receive(HOLD_SOCKET, received, 2))
+        return false;
+    close(HOLD_SOCKET);
+    h->memory = received[0];
+    h->lock = received[1];
+    return true;
+}
+
 int hold_main(int argc, char **argv)
 {
-    static struct hold h = {.lock = -1, .control = -1, .signals = -1, .output = -1, .log.fd = -1};
-    int received[2];
+    static struct hold h = {.lock = -1,
+                            .control = -1,
+                            .signals = -1,
+                            .output = -1,
+                            .memory = -1,
+                            .go = -1,
+                            .log.fd = -1};
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        puts("usage: tessera hold --data FOLDER\n\n"
+        puts("usage: tessera hold --data FOLDER [--group PART]… [--own-mounts]\n\n"
              "Keeps one replica of a workload. Agents start it; there is nothing to do with it by "
              "hand.");
         return 0;
     }
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-    if (!receive_descriptors(received))
-        return 0; /* the agent went away without a replica for us */
-    close(HOLD_SOCKET);
-    h.lock = received[1];
-    int rc = read_spec(&h, received[0], &h.problem);
+    int rc = become_ready(&h, argc, argv);
+    if (rc || !await_replica(&h)) {
+        if (rc)
+            log_error("hold: %s", h.problem.text);
+        if (h.go >= 0)
+            close(h.go);
+        hold_kill(&h);
+        remove_group(&h);
+        return rc ? 1 : 0;
+    }
+    rc = hold_read_spec(&h, h.memory, &h.problem);
     if (rc) {
         log_error("hold: %s", h.problem.text);
         return 1;

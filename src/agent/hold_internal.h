@@ -2,6 +2,7 @@
 #pragma once
 /* What the files of the holder share. */
 
+#include "agent/hold.h"
 #include "agent/hold_log.h"
 #include "agent/hold_record.h"
 #include "node/cgroup.h"
@@ -13,13 +14,23 @@ enum hold_stage {
     HOLD_OVER, /* the main process is gone; others may have time to go too */
 };
 
+/* Pipes and process of a start: what it says; why it could not begin. */
+struct hold_launch {
+    int output[2], problem[2];
+    pid_t process;
+};
+
 struct hold {
     struct hold_spec spec;
     struct arena arena; /* of the spec */
     char folder[HOLD_PATH_MAX];
     struct cgroup group;
+    bool own_mounts;
     struct hold_log log;
     int lock, control, signals, output; /* descriptors */
+    int memory;                         /* the spec as it came, until the first start */
+    int go;                             /* to the child that waits; -1 = none */
+    struct hold_launch launch;
     enum hold_stage stage;
     pid_t process; /* of the stage */
     int status;    /* wait status of the last main process */
@@ -31,10 +42,21 @@ struct hold {
     struct error problem; /* why nothing could be started */
 };
 
-/* ---- hold_process.c: the replica's processes ---- */
+/* ---- hold.c ---- */
 
+/* Parses the spec from a file in memory, which stays open. */
+int hold_read_spec(struct hold *h, int memory, struct error *err);
+
+/* ---- hold_start.c ---- */
+
+/* Makes the child that waits; without one a start takes longer. */
+void hold_prepare_child(struct hold *h);
 /* Starts the stage's script. -errno and h->problem where that cannot be. */
 int hold_start(struct hold *h, enum hold_stage stage);
+
+/* ---- hold_process.c: all of the replica's processes ---- */
+
+void hold_reap(struct hold *h);
 /* Over its cgroup, or over all that descends from the holder where there is none. */
 void hold_signal(struct hold *h, int signal);
 void hold_freeze(struct hold *h, bool frozen);

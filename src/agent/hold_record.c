@@ -56,8 +56,6 @@ static const struct field hold_spec_fields[] = {
     FLAG(hold_spec, own_mounts, "In a mount namespace of its own."),
     {"user", FIELD_I64, .offset = offsetof(struct hold_spec, user), .least = 0,
      .most = UINT32_MAX - 1, .doc = "User and group."},
-    TEXTS(hold_spec, groups, "Where its cgroup is made."),
-    TEXT(hold_spec, group, HOLD_NAME_MAX, "Its cgroup."),
     NUMBER(hold_spec, core_milli, "Cores."),
     NUMBER(hold_spec, memory_mib, "Memory."),
     {"signal", FIELD_I64, .offset = offsetof(struct hold_spec, signal), .least = 1, .most = 64,

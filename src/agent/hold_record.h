@@ -28,9 +28,7 @@ struct hold_spec {
     struct str home, workdir;       /* where things lie; workdir as the replica sees it */
     struct record_list mounts;      /* of struct record_pair: absolute target -> absolute source */
     bool own_mounts;
-    int64_t user;              /* 0 = the agent's own */
-    struct record_list groups; /* of struct str: parts of its home cgroup, as text */
-    struct str group;          /* name below it */
+    int64_t user; /* 0 = the agent's own */
     int64_t core_milli, memory_mib;
     int64_t signal, notice_ms;
     bool freeze; /* on_lost_contact */

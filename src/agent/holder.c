@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "node/sandbox.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -22,14 +23,45 @@
 #include <unistd.h>
 
 #define LOG_BYTES_MAX ((int64_t)64 << 20)
+#define SPARE_WAIT_MS 100 /* after a start, which shall have the processor to itself */
 
 /* ---- the spare ---- */
+
+static char *copy(struct arena *arena, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *word = arena_alloc(arena, size);
+    CHECK(word);
+    return memcpy(word, text, size);
+}
+
+/* tessera hold --data FOLDER [--own-mounts] [--group PART]… */
+static char **make_arguments(const struct agent *a, struct arena *arena)
+{
+    char **words = arena_alloc(arena, (2 * CGROUP_PARTS_MAX + 8) * sizeof *words);
+    size_t count = 0;
+    CHECK(words);
+    words[count++] = copy(arena, "tessera");
+    words[count++] = copy(arena, "hold");
+    words[count++] = copy(arena, "--data");
+    words[count++] = copy(arena, a->data);
+    if (a->own_mounts)
+        words[count++] = copy(arena, "--own-mounts");
+    for (unsigned i = 0; i < a->groups.count; i++) {
+        struct buf part = BUF_INIT(HOLD_PATH_MAX);
+        cgroup_part_text(&a->groups.parts[i], &part);
+        words[count++] = copy(arena, "--group");
+        words[count++] = copy(arena, buf_text(&part));
+        buf_fini(&part);
+    }
+    return words;
+}
 
 static int spawn(struct agent *a, int socket, pid_t *ret)
 {
     char log[HOLD_PATH_MAX];
-    char program[] = "tessera", hold[] = "hold", data[] = "--data";
-    char *arguments[] = {program, hold, data, a->data, NULL};
+    struct arena arena = {0};
+    char **arguments = make_arguments(a, &arena);
     posix_spawn_file_actions_t files;
     posix_spawnattr_t how;
     sigset_t none, all;
@@ -50,6 +82,7 @@ static int spawn(struct agent *a, int socket, pid_t *ret)
     int rc = -posix_spawn(ret, "/proc/self/exe", &files, &how, arguments, environ);
     posix_spawn_file_actions_destroy(&files);
     posix_spawnattr_destroy(&how);
+    arena_fini(&arena);
     return rc;
 }
 
@@ -61,15 +94,9 @@ void holder_drop_spare(struct agent *a)
     a->spare = 0;
 }
 
-void holder_keep_spare(struct agent *a)
+static void make_spare(struct agent *a)
 {
     int ends[2];
-    while (waitpid(-1, NULL, WNOHANG) > 0)
-        ; /* holders that ended while we are their parent */
-    if (a->spare > 0 && kill(a->spare, 0) < 0)
-        holder_drop_spare(a);
-    if (a->spare_socket >= 0)
-        return;
     int rc = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0 ? -errno : 0;
     if (rc == 0) {
         rc = spawn(a, ends[1], &a->spare);
@@ -77,25 +104,45 @@ void holder_keep_spare(struct agent *a)
         if (rc)
             close(ends[0]);
     }
+    a->spare_at_ms = now_ms() + SPARE_WAIT_MS;
     if (rc)
         log_error("no holder can be started: %s", strerror(-rc));
     else
         a->spare_socket = ends[0];
 }
 
-/* ---- handing over ---- */
-
-static struct record_list group_texts(const struct cgroup *groups, struct arena *arena)
+void holder_keep_spare(struct agent *a)
 {
-    struct str *lines = arena_alloc(arena, CGROUP_PARTS_MAX * sizeof *lines);
-    for (unsigned i = 0; lines && i < groups->count; i++) {
-        struct buf line = BUF_INIT(HOLD_PATH_MAX);
-        cgroup_part_text(&groups->parts[i], &line);
-        lines[i] = arena_str(arena, buf_str(&line));
-        buf_fini(&line);
-    }
-    return (struct record_list){lines, groups->count};
+    pid_t pid;
+    while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+        if (pid == a->spare) /* the others are holders that ended while we are their parent */
+            holder_drop_spare(a);
+    if (a->spare_socket < 0 && now_ms() >= a->spare_at_ms)
+        make_spare(a);
 }
+
+/* ---- those that a killed holder leaves behind ---- */
+
+void holder_sweep_groups(struct agent *a)
+{
+    DIR *folder = a->groups.count ? opendir(a->groups.parts[0].path) : NULL;
+    struct dirent *entry;
+    while (folder && (entry = readdir(folder))) {
+        struct str rest = str_from(entry->d_name);
+        struct cgroup group;
+        int64_t pid;
+        if (!str_is(str_cut(&rest, '-'), "hold") || !str_to_i64(str_cut(&rest, '-'), &pid) ||
+            pid <= 0 || kill((pid_t)pid, 0) == 0 || errno != ESRCH ||
+            cgroup_name(&a->groups, entry->d_name, &group, NULL))
+            continue;
+        (void)cgroup_kill(&group);
+        (void)cgroup_remove(&group);
+    }
+    if (folder)
+        closedir(folder);
+}
+
+/* ---- handing over ---- */
 
 /* Only absolute targets are mounted; the others lie where they belong. */
 static struct record_list mounts_of(const struct replica *r, struct arena *arena)
@@ -138,8 +185,6 @@ static struct hold_spec describe(const struct replica *r, struct arena *arena)
                               .mounts = mounts_of(r, arena),
                               .own_mounts = a->own_mounts,
                               .user = r->user,
-                              .groups = group_texts(&a->groups, arena),
-                              .group = str_from(r->name.text),
                               .core_milli = wanted->amounts.core_milli,
                               .memory_mib = wanted->amounts.memory_mib,
                               .signal = wanted->spec.signal,
@@ -165,21 +210,9 @@ static int memory_file(struct str text)
     return fd < 0 ? -errno : fd;
 }
 
-static int send_descriptors(int socket, int memory, int lock)
+static int send_both(int socket, int memory, int lock)
 {
-    char byte = 1, control[CMSG_SPACE(2 * sizeof(int))] __attribute__((aligned(8))) = {0};
-    int descriptors[2] = {memory, lock};
-    struct iovec piece = {&byte, 1};
-    struct msghdr message = {.msg_iov = &piece,
-                             .msg_iovlen = 1,
-                             .msg_control = control,
-                             .msg_controllen = sizeof control};
-    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-    *head = (struct cmsghdr){.cmsg_level = SOL_SOCKET,
-                             .cmsg_type = SCM_RIGHTS,
-                             .cmsg_len = CMSG_LEN(sizeof descriptors)};
-    memcpy(CMSG_DATA(head), descriptors, sizeof descriptors);
-    return sendmsg(socket, &message, MSG_NOSIGNAL) == 1 ? 0 : -errno;
+    return hold_send(socket, (int[]){memory, lock}, 2);
 }
 
 static int open_lock(const char *folder)
@@ -217,9 +250,11 @@ static int hand_over(struct replica *r, struct str description, struct error *er
     if (lock < 0 || memory < 0)
         rc = lock < 0 ? lock : memory;
     for (int tries = 0; lock >= 0 && memory >= 0 && rc && tries < 2; tries++) {
-        holder_keep_spare(a);
-        rc = a->spare_socket < 0 ? -EAGAIN : send_descriptors(a->spare_socket, memory, lock);
+        if (a->spare_socket < 0)
+            make_spare(a);
+        rc = a->spare_socket < 0 ? -EAGAIN : send_both(a->spare_socket, memory, lock);
         holder_drop_spare(a);
+        a->spare_at_ms = now_ms() + SPARE_WAIT_MS;
     }
     if (lock >= 0)
         close(lock);

@@ -118,15 +118,14 @@ static void end_orphans(struct replica *r)
 {
     struct cgroup group = {0};
     const struct str *line = r->started.groups.items;
-    if (cgroup_name(&r->agent->groups, r->name.text, &group, NULL))
-        group.count = 0;
     for (size_t i = 0; i < MIN(r->started.groups.count, (size_t)CGROUP_PARTS_MAX); i++)
-        if (cgroup_part_parse(line[i], &group.parts[i]))
-            group.count = MAX(group.count, (unsigned)i + 1);
+        if (cgroup_part_parse(line[i], &group.parts[group.count]))
+            group.count++;
     if (group.count == 0 && r->has_started && r->started.process > 0)
         kill((pid_t)-r->started.process, SIGKILL);
     (void)cgroup_kill(&group);
     (void)cgroup_remove(&group);
+    holder_sweep_groups(r->agent);
 }
 
 static void end_without_record(struct replica *r)

@@ -32,10 +32,7 @@ static int bind(const char *source, const char *target)
 
 static int set_mounts(const struct sandbox *sandbox, struct error *err)
 {
-    int rc = own_namespace();
-    if (rc)
-        return error_set(err, rc, "no mount namespace of its own: %s", strerror(-rc));
-    rc = bind(sandbox->home, SANDBOX_HOME);
+    int rc = bind(sandbox->home, SANDBOX_HOME);
     if (rc)
         return error_set(err, rc, "%s cannot be mounted: %s", SANDBOX_HOME, strerror(-rc));
     for (size_t i = 0; i < sandbox->mount_count; i++) {
@@ -84,30 +81,46 @@ static void reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+int sandbox_begin(const struct cgroup *group, bool own_mounts, struct error *err)
+{
+    int rc = own_mounts ? own_namespace() : 0;
+    if (rc)
+        return error_set(err, rc, "no mount namespace of its own: %s", strerror(-rc));
+    rc = cgroup_enter(group);
+    return rc ? error_set(err, -rc, "its cgroup cannot be entered: %s", strerror(rc)) : 0;
+}
+
+/* Before the change of user where the folder lies below one that only we may pass; after it where
+ * the user must be able to. */
+static int change_folder(const struct sandbox *sandbox, bool now, struct error *err)
+{
+    if (now && chdir(sandbox->workdir) < 0)
+        return error_set(err, -errno, "%s: %s", sandbox->workdir, strerror(errno));
+    return 0;
+}
+
 int sandbox_enter(const struct sandbox *sandbox, struct error *err)
 {
     int rc = sandbox->own_mounts ? set_mounts(sandbox, err) : 0;
     if (rc)
         return rc;
-    rc = cgroup_enter(sandbox->group);
-    if (rc)
-        return error_set(err, -rc, "its cgroup cannot be entered: %s", strerror(rc));
     set_limits();
     reset_signals();
     umask(022);
-    /* before the change of user where the folder is below one that only we may pass, after it where
-     * the user must be able to */
-    if (!sandbox->own_mounts && chdir(sandbox->workdir) < 0)
-        return error_set(err, -errno, "%s: %s", sandbox->workdir, strerror(errno));
+    rc = change_folder(sandbox, !sandbox->own_mounts, err);
+    if (rc)
+        return rc;
     rc = change_user(sandbox->user);
     if (rc)
         return error_set(err, rc, "user %u cannot be become: %s", sandbox->user, strerror(-rc));
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return error_set(err, -errno, "no_new_privs: %s", strerror(errno));
-    if (sandbox->own_mounts && chdir(sandbox->workdir) < 0)
-        return error_set(err, -errno, "%s: %s", sandbox->workdir, strerror(errno));
-    (void)syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
-    return 0;
+    /* forgotten at each change of user, so here */
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    rc = change_folder(sandbox, sandbox->own_mounts, err);
+    if (rc == 0)
+        (void)syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
+    return rc;
 }
 
 /* Runs a test in a child; whether it returned 0. */

@@ -17,9 +17,8 @@ struct sandbox_mount {
 };
 
 struct sandbox {
-    const struct cgroup *group; /* no parts: none is entered */
-    uint32_t user;              /* and group; 0 = stay who we are */
-    const char *home;           /* mounted at SANDBOX_HOME where `own_mounts` */
+    uint32_t user;    /* and group; 0 = stay who we are */
+    const char *home; /* mounted at SANDBOX_HOME where `own_mounts` */
     bool own_mounts;
     const struct sandbox_mount *mounts; /* of files and folders, with own_mounts alone */
     size_t mount_count;
@@ -31,7 +30,11 @@ bool sandbox_can_mount(void);
 /* Whether it may become the user. */
 bool sandbox_can_change_user(uint32_t user);
 
-/* Joins the groups, sets up mounts, folder and limits, gives up all rights for good (no new ones by
- * setuid programs either) and puts signals back to their defaults. Descriptors above 2 close at
- * exec. After an error the child must exit. */
+/* In two steps, since the first takes the kernel milliseconds and can be taken before anything is
+ * known of the workload. First: joins the groups (no parts: none) and gets a mount namespace of its
+ * own. */
+int sandbox_begin(const struct cgroup *group, bool own_mounts, struct error *err);
+/* Second: sets up mounts, folder and limits, gives up all rights for good (no new ones by setuid
+ * programs either), puts signals back to their defaults and dies when its parent does. Descriptors
+ * above 2 close at exec. After an error the process must exit. */
 int sandbox_enter(const struct sandbox *sandbox, struct error *err);
