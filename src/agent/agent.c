@@ -162,9 +162,12 @@ static int open_ears(struct agent *a, struct error *err)
 
 static int read_key(struct agent *a, struct buf *ret, struct error *err)
 {
+    struct stat st;
     int rc = file_read(a->options.key_file, ret, err);
     if (rc)
         return error_prefix(err, "no key (--key-file, or --join with a token)");
+    if (stat(a->options.key_file, &st) == 0 && st.st_mode & 077)
+        log_warning("%s: others may read the key; chmod 600", a->options.key_file);
     return str_trim(buf_str(ret)).size
                ? 0
                : error_set(err, -EINVAL, "%s: holds no key", a->options.key_file);
@@ -259,7 +262,6 @@ static void free_all(struct agent *a)
     if (a->desired_arena)
         arena_fini(a->desired_arena);
     xfree(a->desired_arena);
-    arena_fini(&a->arena);
 }
 
 static void stop(struct agent *a)
@@ -340,6 +342,7 @@ int agent_main(int argc, char **argv)
     }
     if (rc)
         fprintf(stderr, "tessera agent: %s\n", err.text);
+    arena_fini(&a->arena);
     xfree(a);
     return code;
 }

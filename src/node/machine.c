@@ -10,7 +10,9 @@
 #include <errno.h>
 #include <hwloc.h>
 #include <stdio.h>
+#include <strings.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define MIB ((uint64_t)1 << 20)
 #define VENDOR_NVIDIA 0x10de
@@ -26,7 +28,7 @@ static bool is_noise(struct str word)
     static const char *const noise[] = {"NVIDIA",   "AMD",      "Tesla",  "GeForce",     "Quadro",
                                         "Instinct", "Graphics", "Device", "Corporation", "RTX"};
     for (size_t i = 0; i < ARRAY_COUNT(noise); i++)
-        if (str_is(word, noise[i]))
+        if (strlen(noise[i]) == word.size && strncasecmp(word.data, noise[i], word.size) == 0)
             return true;
     return false;
 }
@@ -37,8 +39,23 @@ static const struct size {
     int64_t from_mib;
 } sizes[] = {{"A100", "A100-80GB", 60000}, {"V100", "V100-32GB", 24000}};
 
+/* "V100-SXM3-32GB-H", "H100 80GB HBM3": the size that a name tells, in MiB; 0 where it tells none.
+ */
+static int64_t size_in_name(const char *name)
+{
+    for (const char *at = strstr(name, "GB"); at; at = strstr(at + 2, "GB")) {
+        const char *digits = at;
+        while (digits > name && isdigit((unsigned char)digits[-1]))
+            digits--;
+        if (digits < at && at - digits < 6)
+            return strtoll(digits, NULL, 10) * 1024;
+    }
+    return 0;
+}
+
 void machine_gpu_model(const char *name, int64_t memory_mib, char ret[MACHINE_TEXT_MAX])
 {
+    memory_mib = memory_mib ? memory_mib : size_in_name(name);
     struct str rest = str_from(name), model = {0};
     while (rest.size && model.size == 0) {
         struct str word = str_cut(&rest, ' ');
@@ -121,13 +138,14 @@ static const char *name_of(hwloc_obj_t device)
 }
 
 /* "GV100GL [Tesla V100 SXM2]": the name that people use stands in brackets. */
-static void model_of(hwloc_obj_t device, int64_t memory_mib, char ret[MACHINE_TEXT_MAX])
+static void name_gpu(hwloc_obj_t device, struct machine_gpu *gpu)
 {
     const char *name = name_of(device);
     struct str text = str_from(name ? name : ""), inside = text;
     (void)str_cut(&inside, '[');
     _cleanup_free_ char *plain = str_dup(inside.size ? str_cut(&inside, ']') : text);
-    machine_gpu_model(plain, memory_mib, ret);
+    gpu->memory_mib = gpu->memory_mib ? gpu->memory_mib : size_in_name(plain);
+    machine_gpu_model(plain, gpu->memory_mib, gpu->model);
 }
 
 static void address_of(hwloc_obj_t device, char ret[32])
@@ -154,7 +172,7 @@ static void add_gpu(struct machine *ret, hwloc_obj_t device, bool add)
     *gpu = (struct machine_gpu){.numa = numa_of(device), .memory_mib = memory_of(device)};
     snprintf(gpu->address, sizeof gpu->address, "%s", address);
     snprintf(gpu->uuid, sizeof gpu->uuid, "%s", uuid ? uuid : address);
-    model_of(device, gpu->memory_mib, gpu->model);
+    name_gpu(device, gpu);
 }
 
 static int load(hwloc_topology_t topology, const char *xml, struct error *err)
@@ -183,6 +201,14 @@ static void read_topology(hwloc_topology_t topology, bool add_gpus, struct machi
             add_gpu(ret, device, add_gpus);
 }
 
+/* All of it, as the kernel counts: what it tells node by node leaves out memory that was added
+ * while it ran. */
+static int64_t memory_here(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    return pages > 0 && size > 0 ? (int64_t)((uint64_t)pages * (uint64_t)size / MIB) : 0;
+}
+
 static int compare_gpus(const void *a, const void *b)
 {
     const struct machine_gpu *x = a, *y = b;
@@ -201,6 +227,8 @@ int machine_discover(struct machine *ret, const char *topology, struct error *er
     int rc = load(found, topology, err);
     if (rc == 0)
         read_topology(found, topology != NULL, ret);
+    if (topology == NULL)
+        ret->memory_mib = MAX(ret->memory_mib, memory_here());
     hwloc_topology_destroy(found);
     qsort(ret->gpus, ret->gpu_count, sizeof *ret->gpus, compare_gpus);
     return rc;

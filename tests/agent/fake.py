@@ -72,6 +72,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if not server.reachable():
             return self.drop()
         name = self.path.rsplit("/", 1)[1]
+        if name in server.failing:
+            return self.answer(503, {"error": {"code": "unavailable", "field": "", "message": "not now"}})
         if name in server.archives:
             return self.answer(200, server.archives[name], "application/x-tar")
         return self.answer(404, {"error": {"code": "not_found", "field": "", "message": "no such archive"}})
@@ -101,7 +103,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             found = handler[path.path](json.loads(body))
         if found is None or not server.reachable():
             return self.drop()
-        return self.answer(*found)
+        with contextlib.suppress(OSError):  # it may have gone away meanwhile
+            return self.answer(*found)
+
+
+class Listener(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_):
+        """Agents are killed in the middle of a sentence here."""
 
 
 class Server:
@@ -112,10 +122,10 @@ class Server:
         self.facts, self.reports, self.logs, self.archives = [], [], {}, {}
         self.stale = set()  # (workload, attempt) whose reports are refused
         self.cut = False
+        self.failing = set()  # archives that are not to be had now
         self.token = "token"
         self.polls = 0
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
+        self.http = Listener(("127.0.0.1", 0), Handler)
         self.http.world = self
         self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
@@ -241,13 +251,14 @@ class World:
     def data(self, n=1):
         return self.folder / f"agent-{n}"
 
-    def start_agent(self, n=1, *options, program=None, join=False):
+    def start_agent(self, n=1, *options, program=None, join=False, server=None):
         self.data(n).mkdir(exist_ok=True)
-        if not join:
+        if not join and not (self.data(n) / "key").exists():
             (self.data(n) / "key").write_text(KEY)
+            (self.data(n) / "key").chmod(0o600)
         with open(self.folder / f"agent-{n}.log", "ab") as log:
             self.agents[n] = subprocess.Popen(
-                [program or PROGRAM, "agent", "--data", str(self.data(n)), "--server", self.server.url, "--name", f"node-{n}",
+                [program or PROGRAM, "agent", "--data", str(self.data(n)), "--server", (server or self.server).url, "--name", f"node-{n}",
                  "--address", f"127.0.9.{n}", "--verbose", *options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         return self.agents[n]
