@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 
-from fake import KEY, PROGRAM, World, replica, wait
+from fake import KEY, PROGRAM, Server, World, replica, wait
 
 
 def run(*words, **options):
@@ -61,13 +61,15 @@ def tells(w):
     facts |= {"sku": "h100-8x", "accelerator": "H100", "gpus": [{"index": i, "uuid": f"GPU-{i}", "model": "H100", "memory_mib": 81559} for i in range(8)]}
     facts["amounts"] |= {"gpu_milli": 8000}
     recorded.write_text(json.dumps(facts))
-    w.start_agent(2, "--facts", str(recorded), "--ask", "2.5", "--label", "green")
-    told = wait("it registers", lambda: [f for f in w.server.facts if f["name"] == "node-2"])[0]
+    server = Server()
+    w.start_agent(2, "--facts", str(recorded), "--ask", "2.5", "--label", "green", server=server)
+    told = wait("it registers", lambda: server.facts)[0]
     assert (told["sku"], len(told["gpus"]), told["amounts"]["gpu_milli"], told["ask_udollar_per_hour"], told["labels"]) == ("h100-8x", 8, 8000, 2500000, ["green"]), told
-    w.server.want(replica("work_gpu", run="echo $CUDA_VISIBLE_DEVICES", gpus=[2, 5]))
-    wait("its GPUs by name", lambda: "GPU-2,GPU-5" in w.server.log("work_gpu"))
-    w.server.want()
+    server.want(replica("work_gpu", run="echo $CUDA_VISIBLE_DEVICES", gpus=[2, 5]))
+    assert server.wait_report("ended", "work_gpu")["last_lines"] == "GPU-2,GPU-5\n"
+    server.want()
     wait("gone", lambda: not w.replicas(2))
+    server.close()
     print("tells")
 
 
