@@ -41,7 +41,7 @@ static void project_event(struct engine *e, enum engine_event_type type, const s
     event->project = p->id;
     event->limit = p->limited;
     event->amount = p->budget;
-    event->text = p->name;
+    event->text = text_keep(e, p->name);
 }
 
 struct engine_outcome engine_project_create(struct engine *e, const struct engine_command *c)
@@ -154,7 +154,7 @@ static struct key *key_add(struct engine *e, const struct engine_key *view)
     event->key = k->view.id;
     event->project = k->view.project;
     event->state = k->view.role;
-    event->text = k->view.snippet;
+    event->text = text_keep(e, k->view.snippet);
     return k;
 }
 

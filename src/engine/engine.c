@@ -127,6 +127,11 @@ struct engine_event *engine_event_add(struct engine *e, enum engine_event_type t
     return event;
 }
 
+struct str text_keep(struct engine *e, struct str text)
+{
+    return arena_str(&e->batch.arena, text);
+}
+
 /* ---- outcomes ------------------------------------------------------------------------------------------ */
 
 void field_set(struct engine_outcome *outcome, const char *text)
@@ -402,6 +407,7 @@ void engine_apply(struct engine *e, time_ms now, const struct engine_command *co
     e->now = now;
     e->result = result;
     result_clear(result, count);
+    arena_clear(&e->batch.arena);
     e->batch.tick = false;
     e->batch.command = 0;
     recent_expire(e);
@@ -424,7 +430,6 @@ void engine_apply(struct engine *e, time_ms now, const struct engine_command *co
         e->nodes[result->nodes[i] - 1]->touched = false;
     sort(result->nodes, result->node_count, sizeof *result->nodes, id_compare, NULL);
     map_fini(&e->batch.repeats);
-    arena_clear(&e->batch.arena);
     e->result = NULL;
 }
 

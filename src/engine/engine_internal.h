@@ -127,7 +127,7 @@ struct pending {
     const uint16_t *choices; /* SUBMIT: of each alternative, the choice it comes from */
 };
 
-/* Lives for one batch. */
+/* What a batch works with; texts of its events stand in the arena until the next one. */
 struct batch {
     struct arena arena;
     struct market_command *commands;
@@ -186,6 +186,8 @@ struct engine {
 
 /* engine.c */
 struct engine_event *engine_event_add(struct engine *e, enum engine_event_type type);
+/* A copy for an event: what stands in the state may be another before the batch is over. */
+struct str text_keep(struct engine *e, struct str text);
 /* Adds a command to the market's batch; the returned pending is zero. */
 struct pending *batch_add(struct engine *e, const struct market_command *command);
 /* Applies what waits and follows it up. */

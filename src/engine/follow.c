@@ -160,7 +160,7 @@ static void workload_end(struct engine *e, struct workload *w, enum engine_workl
     struct engine_event *event = workload_event(e, types[state], w);
     event->from = w->view.started;
     event->to = w->view.ended;
-    event->text = w->view.last_lines;
+    event->text = text_keep(e, w->view.last_lines);
 }
 
 static void workload_wait(struct engine *e, struct workload *w, enum engine_reason reason)
@@ -169,7 +169,7 @@ static void workload_wait(struct engine *e, struct workload *w, enum engine_reas
         w->view.retries_left--;
     workload_state_set(e, w, WORKLOAD_WAITING, reason);
     w->view.started = 0;
-    workload_event(e, ENGINE_EVENT_WORKLOAD_WAITING, w)->text = w->view.last_lines;
+    workload_event(e, ENGINE_EVENT_WORKLOAD_WAITING, w)->text = text_keep(e, w->view.last_lines);
 }
 
 static void lease_over(struct engine *e, struct workload *w)

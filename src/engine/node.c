@@ -38,7 +38,7 @@ static void node_event(struct engine *e, enum engine_event_type type, struct nod
     event->node = n->view.id;
     event->state = n->view.state;
     event->limit = n->view.ask;
-    event->text = n->view.name;
+    event->text = text_keep(e, n->view.name);
 }
 
 /* At most one command about a node in a clearing: their order there is the market's, not ours. */

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Random fleets and people: every invariant after every batch, a copy restored from a snapshot in the
+ * middle that decides the same from there on, and ledgers that add up. */
+#include "engine_world.h"
+
+#define NODES 8
+#define WORKLOADS 4096
+#define BATCH_MAX 8
+
+struct play {
+    struct world w, copy; /* copy.e: NULL until the first snapshot */
+    struct prng random;
+    struct engine_choice choices[BATCH_MAX][2];
+    char names[BATCH_MAX][16], keys[BATCH_MAX][16];
+    int64_t charged, paid; /* CHARGED and ENTRY of the tenants */
+    size_t seen[ENGINE_EVENT_TYPE_COUNT], codes[ENGINE_STALE + 1];
+};
+
+static uint64_t draw(struct play *p, uint64_t bound)
+{
+    return prng_below(&p->random, bound);
+}
+
+static bool one_in(struct play *p, uint64_t n)
+{
+    return draw(p, n) == 0;
+}
+
+/* A workload that is live, most of the time; else any number. */
+static engine_id some_workload(struct play *p)
+{
+    const struct engine_workload *v = engine_workload_before(p->w.e, draw(p, 200) + 2, 0, 0x0f);
+    if (v == NULL || one_in(p, 3))
+        v = engine_workload_before(p->w.e, 0, 0, 0x0f);
+    return v && !one_in(p, 20) ? v->id : draw(p, 100);
+}
+
+static struct engine_command random_node(struct play *p, size_t slot)
+{
+    static const char *const names[NODES] = {"n0", "n1", "n2", "n3", "n4", "n5", "n6", "n7"};
+    static const char *const racks[] = {"r0", "r1"};
+    size_t i = draw(p, NODES);
+    struct engine_command c = facts(names[i], racks[i % 2]);
+    (void)slot;
+    if (one_in(p, 4))
+        c.node.boot = STR("boot-2");
+    if (one_in(p, 8))
+        c.node.amounts.core_milli = 2000 + (int64_t)draw(p, 4) * 1000;
+    if (one_in(p, 16))
+        c.node.sku = STR("cpu-other");
+    if (one_in(p, 16))
+        c.node.ask = 10000;
+    return c;
+}
+
+static struct engine_command random_submit(struct play *p, size_t slot)
+{
+    static const char *const prefix = "w";
+    struct want want = {.nodes = 1 + (uint32_t)draw(p, 3), .cores = 1 + (int64_t)draw(p, 4), .limit = 20000 + (udollar)draw(p, 400000),
+        .firm = one_in(p, 4), .retries = (uint32_t)draw(p, 2), .max_run = one_in(p, 4) ? 20000 : 0, .name = prefix,
+        .level = one_in(p, 3) ? LEVEL_RACK : LEVEL_ANY};
+    if (one_in(p, 4)) {
+        snprintf(p->keys[slot], sizeof p->keys[slot], "key-%llu", (unsigned long long)draw(p, 40));
+        want.key = p->keys[slot];
+    }
+    if (one_in(p, 10))
+        want.nodes = 100;
+    if (one_in(p, 5))
+        want.limit = 0;
+    struct engine_command c = submit_of(&p->w, &want, &p->choices[slot][0]);
+    if (one_in(p, 3))
+        p->choices[slot][0].sku = (struct str){0};
+    if (one_in(p, 4))
+        p->choices[slot][0].zone = STR("a");
+    if (one_in(p, 20))
+        p->choices[slot][0].region = STR("nowhere");
+    return c;
+}
+
+static struct engine_command random_report(struct play *p)
+{
+    struct engine_command c = {.type = ENGINE_REPORT};
+    const struct engine_node *n = engine_node(p->w.e, 1 + draw(p, NODES));
+    c.report.at = p->w.now - (time_ms)draw(p, 500);
+    if (n == NULL || n->replica_count == 0) {
+        c.report.workload = some_workload(p);
+        c.report.node = 1;
+        return c;
+    }
+    const struct engine_replica_ref *ref = &n->replicas[draw(p, n->replica_count)];
+    const struct engine_workload *v = engine_workload(p->w.e, ref->workload);
+    const struct engine_replica *r = &v->replicas[ref->rank];
+    c.report.workload = ref->workload;
+    c.report.attempt = ref->attempt - (one_in(p, 20) ? 1 : 0);
+    c.report.rank = ref->rank;
+    c.report.node = one_in(p, 30) ? 1 + draw(p, NODES) : n->id;
+    c.report.kind = r->state == REPLICA_ASSIGNED ? ENGINE_STARTED : ENGINE_ENDED;
+    if (one_in(p, 10))
+        c.report.kind = (enum engine_report_kind)draw(p, 3);
+    c.report.port = v->master_port;
+    if (c.report.kind == ENGINE_ENDED && one_in(p, 3)) {
+        c.report.exit_code = 1 + (int64_t)draw(p, 2);
+        c.report.last_lines = STR("it broke");
+    }
+    return c;
+}
+
+static struct engine_command random_command(struct play *p, size_t slot)
+{
+    uint64_t kind = draw(p, 100);
+    if (kind < 55)
+        return random_report(p);
+    if (kind < 75)
+        return random_submit(p, slot);
+    if (kind < 80)
+        return random_node(p, slot);
+    if (kind < 84)
+        return (struct engine_command){.type = ENGINE_NODE_LOST_SET, .on_node = {.node = 1 + draw(p, NODES), .last_contact = p->w.now - (time_ms)draw(p, 5000)}};
+    if (kind < 88)
+        return (struct engine_command){.type = ENGINE_CANCEL, .workload.workload = some_workload(p)};
+    if (kind < 91)
+        return (struct engine_command){.type = ENGINE_BID_CHANGE, .workload = {some_workload(p), (udollar)draw(p, 500000)}};
+    if (kind < 93)
+        return (struct engine_command){.type = one_in(p, 2) ? ENGINE_NODE_DRAIN : ENGINE_NODE_UNDRAIN, .on_node = {.node = 1 + draw(p, NODES), .evict = one_in(p, 2)}};
+    if (kind < 94)
+        return (struct engine_command){.type = ENGINE_ASK_SET, .on_node = {.pool = 1, .ask = (udollar)draw(p, 60000)}};
+    return (struct engine_command){.type = kind < 98 ? ENGINE_TICK : ENGINE_WAKE};
+}
+
+static void count_money(struct play *p)
+{
+    for (size_t i = 0; i < p->w.result.event_count; i++) {
+        const struct engine_event *e = &p->w.result.events[i];
+        p->seen[e->type]++;
+        if (e->type == ENGINE_EVENT_CHARGED)
+            p->charged += e->amount;
+        if (e->type == ENGINE_EVENT_ENTRY && e->debit_kind == ACCOUNT_TENANT)
+            p->paid += e->amount;
+        if (e->type == ENGINE_EVENT_ENTRY && e->credit_kind == ACCOUNT_TENANT)
+            p->paid -= e->amount;
+    }
+    for (size_t i = 0; i < p->w.result.outcome_count; i++)
+        p->codes[p->w.result.outcomes[i].code]++;
+}
+
+static void same_results(const struct engine_result *a, const struct engine_result *b)
+{
+    assert_int_equal(a->outcome_count, b->outcome_count);
+    for (size_t i = 0; i < a->outcome_count; i++) {
+        assert_int_equal(a->outcomes[i].code, b->outcomes[i].code);
+        assert_int_equal(a->outcomes[i].id, b->outcomes[i].id);
+        assert_string_equal(a->outcomes[i].field, b->outcomes[i].field);
+    }
+    assert_int_equal(a->event_count, b->event_count);
+    for (size_t i = 0; i < a->event_count; i++) {
+        struct engine_event x = a->events[i], y = b->events[i];
+        assert_true(str_equal(x.text, y.text));
+        x.text = y.text = (struct str){0};
+        assert_memory_equal(&x, &y, sizeof x);
+    }
+    assert_int_equal(a->node_count, b->node_count);
+    assert_true(a->node_count == 0 || memcmp(a->nodes, b->nodes, a->node_count * sizeof *a->nodes) == 0);
+    assert_true(a->tick_wanted == b->tick_wanted);
+}
+
+static void same_snapshots(const struct engine *a, const struct engine *b)
+{
+    _cleanup_buf_ struct buf x = BUF_INIT(BUF_LIMIT_DEFAULT), y = BUF_INIT(BUF_LIMIT_DEFAULT);
+    engine_snapshot(a, &x);
+    engine_snapshot(b, &y);
+    assert_true(str_equal(buf_str(&x), buf_str(&y)));
+}
+
+static void copy_make(struct play *p)
+{
+    _cleanup_buf_ struct buf bytes = BUF_INIT(BUF_LIMIT_DEFAULT);
+    engine_free(p->copy.e);
+    engine_snapshot(p->w.e, &bytes);
+    struct unpack in = unpack_from(buf_str(&bytes));
+    p->copy.e = engine_restore(&in);
+    assert_non_null(p->copy.e);
+    assert_int_equal(in.at, in.size);
+    engine_check(p->copy.e);
+    same_snapshots(p->w.e, p->copy.e);
+    assert_true(engine_deadline(p->w.e) == engine_deadline(p->copy.e));
+}
+
+static void step(struct play *p)
+{
+    struct engine_command commands[BATCH_MAX];
+    size_t count = 1 + draw(p, BATCH_MAX);
+    p->w.now += (time_ms)draw(p, 2000);
+    for (size_t i = 0; i < count; i++)
+        commands[i] = random_command(p, i);
+    world_apply(&p->w, commands, count);
+    count_money(p);
+    if (p->copy.e == NULL)
+        return;
+    p->copy.now = p->w.now;
+    world_apply(&p->copy, commands, count);
+    same_results(&p->w.result, &p->copy.result);
+}
+
+static void play(uint64_t seed, int steps, struct play *p)
+{
+    *p = (struct play){.random = {seed}};
+    world_init(&p->w);
+    struct engine_command settings[] = {setting(SETTING_MINIMUM_RUN_MS, 3000), setting(SETTING_TICK_MS, 1000),
+                                        setting(SETTING_RETAIN_MS, 20000), setting(SETTING_KILL_MS, 2000)};
+    world_apply(&p->w, settings, ARRAY_COUNT(settings));
+    for (int i = 0; i < steps; i++) {
+        step(p);
+        if (i % 100 == 50)
+            copy_make(p);
+    }
+    same_snapshots(p->w.e, p->copy.e);
+}
+
+/* Everybody goes; what nobody reports is over when the market's patience is. */
+static void all_leave(struct play *p)
+{
+    const struct engine_workload *v = NULL;
+    while ((v = engine_workload_before(p->w.e, v ? v->id : 0, 0, 0x0f))) {
+        cancel(&p->w, v->id);
+        count_money(p);
+    }
+    p->w.now += HOUR_MS;
+    wake(&p->w);
+    count_money(p);
+    p->w.now += 1000;
+    tick(&p->w);
+    count_money(p);
+    assert_null(engine_workload_before(p->w.e, 0, 0, 0x0f));
+    for (engine_id id = 1; id <= engine_node_count(p->w.e); id++)
+        assert_int_equal(engine_node(p->w.e, id)->replica_count, 0);
+}
+
+static void play_end(struct play *p)
+{
+    world_fini(&p->w);
+    world_fini(&p->copy);
+}
+
+static void test_any_order_of_things(void **state)
+{
+    (void)state;
+    size_t seen[ENGINE_EVENT_TYPE_COUNT] = {0}, codes[ENGINE_STALE + 1] = {0};
+    for (uint64_t seed = 1; seed <= 12; seed++) {
+        static struct play p;
+        play(seed, 600, &p);
+        all_leave(&p);
+        assert_int_equal(p.charged, p.paid);
+        for (size_t i = 0; i < ENGINE_EVENT_TYPE_COUNT; i++)
+            seen[i] += p.seen[i];
+        for (size_t i = 0; i <= ENGINE_STALE; i++)
+            codes[i] += p.codes[i];
+        play_end(&p);
+    }
+    /* The walk comes everywhere; what needs accounts has tests of its own. */
+    for (int i = 0; i < ENGINE_EVENT_PROJECT_CREATED; i++)
+        if (i != ENGINE_EVENT_WORKLOAD_REJECTED && seen[i] == 0)
+            fail_msg("event %d was never seen", i);
+    for (int i = 0; i <= ENGINE_STALE; i++)
+        if (codes[i] == 0)
+            fail_msg("code %d was never seen", i);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_any_order_of_things),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
