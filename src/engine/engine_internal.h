@@ -76,7 +76,6 @@ struct workload {
     uint32_t live, begun;    /* replicas that have not ended; that have started */
     time_ms assigned;
     time_ms noticed;         /* when its replicas were told to stop, 0 = not */
-    time_ms charged_from;    /* when the market was told that it started */
     enum engine_workload_state next; /* when its lease is over */
     enum engine_reason next_reason;
     enum engine_reason lost_reason; /* a node of it was lost in this way; NONE */

@@ -50,7 +50,7 @@ static void attempt_begin(struct workload *w, const struct market_event *event)
     workload_replicas_set(w, v->nodes);
     w->live = v->nodes;
     w->begun = 0;
-    w->noticed = w->charged_from = 0;
+    w->noticed = 0;
     w->next = WORKLOAD_WAITING;
     w->next_reason = w->lost_reason = REASON_NONE;
 }

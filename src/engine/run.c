@@ -80,15 +80,8 @@ static bool ended_first(const struct workload *w)
     return w->lost_reason == REASON_NONE;
 }
 
-static time_ms ended_last(const struct workload *w)
-{
-    time_ms last = w->charged_from;
-    for (size_t i = 0; i < w->view.replica_count; i++)
-        last = MAX(last, w->replicas[i].ended);
-    return last;
-}
-
-/* None of it runs any more: the market hears of it, and what it says then is followed. */
+/* None of it runs any more: the market hears of it, and what it says then is followed. It is charged
+ * up to here, the command that reports its end, whenever that was. */
 static void replicas_over(struct engine *e, struct workload *w)
 {
     if (!w->failing && (w->view.state != WORKLOAD_PREEMPTING || ended_first(w))) {
@@ -98,7 +91,7 @@ static void replicas_over(struct engine *e, struct workload *w)
     w->leaving = true;
     workload_timer_clear(e, w);
     struct market_command c = {.type = MARKET_LEASE_ENDED, .lease = {.bid = w->view.id, .attempt = w->view.attempt,
-        .at = MIN(ended_last(w), e->now), .requeue = w->next == WORKLOAD_WAITING}};
+        .at = e->now, .requeue = w->next == WORKLOAD_WAITING}};
     batch_add(e, &c);
 }
 
@@ -136,7 +129,6 @@ static void workload_running(struct engine *e, struct workload *w)
     v->started = 0;
     for (size_t i = 0; i < v->replica_count; i++)
         v->started = MAX(v->started, w->replicas[i].started);
-    w->charged_from = e->now;
     struct market_command c = {.type = MARKET_LEASE_STARTED, .lease = {.bid = v->id, .attempt = v->attempt, .at = v->started}};
     batch_add(e, &c);
     if (v->max_run)

@@ -368,7 +368,6 @@ static void code_workload(struct codec *c, struct workload *w)
     code_workload_view(c, &w->view);
     code_i64(c, &w->assigned);
     code_i64(c, &w->noticed);
-    code_i64(c, &w->charged_from);
     CODE_ENUM(c, w->next, WORKLOAD_REJECTED + 1);
     CODE_ENUM(c, w->next_reason, REASON_DEADLINE + 1);
     CODE_ENUM(c, w->lost_reason, REASON_DEADLINE + 1);
