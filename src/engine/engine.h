@@ -135,6 +135,7 @@ struct engine_replica {
     time_ms started, ended;
     int64_t exit_code, signal;
     bool oom;
+    bool dropped;      /* elastic: it leaves, or has left, a workload that goes on without it */
 };
 
 /* One on a node: what its agent is told. */

@@ -276,6 +276,8 @@ void workload_remove(struct engine *e, struct workload *w);
 void workload_state_set(struct engine *e, struct workload *w, enum engine_workload_state state, enum engine_reason reason);
 void workload_lines_set(struct workload *w, struct str lines);
 void workload_replicas_set(struct workload *w, uint32_t count); /* zeroed */
+/* A zeroed one where (role, rank) belongs; in the place of one that has ended. */
+struct engine_replica *workload_replica_add(struct workload *w, uint32_t role, uint32_t rank);
 struct engine_event *workload_event(struct engine *e, enum engine_event_type type, const struct workload *w);
 void workloads_retire(struct engine *e);
 time_ms workloads_retire_due(const struct engine *e);

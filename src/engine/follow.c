@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the market decided: in the state, as events, and what has to follow from it. */
+#include "base/sort.h"
 #include "engine/engine_internal.h"
 
 /* ---- allocated ------------------------------------------------------------------------------------------------- */
@@ -12,19 +13,10 @@ static void stray_add(struct engine *e, engine_id id)
     b->strays[b->stray_count++] = id;
 }
 
-static void placed(struct engine *e, struct workload *w, uint32_t i, const struct market_placement *p)
+/* Its node is told, and everybody. */
+static void replica_tell(struct engine *e, const struct workload *w, const struct engine_replica *r)
 {
-    /* In the order of (role, rank), however the market lists them. */
-    while (i > 0 && (w->replicas[i - 1].role > p->role || (w->replicas[i - 1].role == p->role && w->replicas[i - 1].rank > p->rank))) {
-        w->replicas[i] = w->replicas[i - 1];
-        i--;
-    }
-    w->replicas[i] = (struct engine_replica){.role = p->role, .rank = p->rank, .node = p->node, .gpus = p->gpus, .amounts = p->amounts};
-    (void)e;
-}
-
-static void placed_event(struct engine *e, const struct workload *w, const struct engine_replica *r)
-{
+    ref_add(e, w, r);
     struct engine_event *event = engine_event_add(e, ENGINE_EVENT_REPLICA_PLACED);
     event->project = w->view.project;
     event->workload = w->view.id;
@@ -47,12 +39,40 @@ static void attempt_begin(struct workload *w, const struct market_event *event)
     v->exited = v->oom = false;
     v->exit_code = v->exit_signal = v->exit_rank = 0;
     workload_lines_set(w, (struct str){0});
-    workload_replicas_set(w, v->nodes);
-    w->live = v->nodes;
     w->begun = 0;
     w->noticed = 0;
     w->next = WORKLOAD_WAITING;
     w->next_reason = w->lost_reason = REASON_NONE;
+}
+
+static void replica_fill(struct engine_replica *r, const struct market_placement *p)
+{
+    r->node = p->node;
+    r->gpus = p->gpus;
+    r->amounts = p->amounts;
+}
+
+static int replica_compare(const void *x, const void *y, const void *context)
+{
+    (void)context;
+    const struct engine_replica *a = x, *b = y;
+    int c = COMPARE(a->role, b->role);
+    return c ? c : COMPARE(a->rank, b->rank);
+}
+
+/* All of a new attempt, by (role, rank) however the market lists them. */
+static void replicas_place(struct engine *e, struct workload *w, size_t first, size_t count)
+{
+    const struct market_placement *p = e->batch.events.placements + first;
+    workload_replicas_set(w, (uint32_t)count);
+    for (size_t i = 0; i < count; i++) {
+        w->replicas[i].role = p[i].role;
+        w->replicas[i].rank = p[i].rank;
+        replica_fill(&w->replicas[i], &p[i]);
+    }
+    if (count > 1)
+        sort(w->replicas, count, sizeof *w->replicas, replica_compare, NULL);
+    w->live = (uint32_t)count;
 }
 
 static void allocated(struct engine *e, struct workload *w, const struct market_event *event)
@@ -64,17 +84,14 @@ static void allocated(struct engine *e, struct workload *w, const struct market_
     CHECK(w->view.state == WORKLOAD_WAITING);
     attempt_begin(w, event);
     w->assigned = e->now;
-    const struct market_placement *placements = e->batch.events.placements + event->allocated.placement_first;
-    for (uint32_t i = 0; i < w->view.nodes; i++)
-        placed(e, w, i, &placements[i]);
+    replicas_place(e, w, event->allocated.placement_first, event->allocated.placement_count);
     workload_state_set(e, w, WORKLOAD_ASSIGNED, REASON_NONE);
     port_draw(e, w, 0);
     struct engine_event *told = workload_event(e, ENGINE_EVENT_WORKLOAD_ASSIGNED, w);
     told->rate = event->allocated.rate;
-    for (uint32_t i = 0; i < w->view.nodes; i++) {
+    for (size_t i = 0; i < w->view.replica_count; i++) {
         w->replicas[i].ready = event->allocated.ready;
-        ref_add(e, w, &w->replicas[i]);
-        placed_event(e, w, &w->replicas[i]);
+        replica_tell(e, w, &w->replicas[i]);
     }
 }
 
@@ -86,6 +103,34 @@ static void ready(struct engine *e, struct workload *w)
         w->replicas[i].ready = true;
     workload_touch(e, w);
     workload_event(e, ENGINE_EVENT_WORKLOAD_READY, w);
+}
+
+/* Elastic: some come, and may start, or some go, and the rest goes on. */
+static void resized(struct engine *e, struct workload *w, const struct market_event *event)
+{
+    if (!workload_has_lease(w) || w->leaving)
+        return;
+    const struct market_placement *p = e->batch.events.placements + event->resized.placement_first;
+    for (size_t i = 0; i < event->resized.placement_count; i++) {
+        struct engine_replica *r = event->resized.grows ? workload_replica_add(w, p[i].role, p[i].rank)
+                                                        : workload_replica_find(w, p[i].role, p[i].rank);
+        CHECK(r != NULL);
+        if (event->resized.grows) {
+            replica_fill(r, &p[i]);
+            r->ready = true;
+            replica_tell(e, w, r);
+        } else if (r->state != REPLICA_ENDED) {
+            r->state = REPLICA_STOPPING;
+            r->deadline = event->resized.deadline;
+            engine_node_touch(e, engine_node_find(e, r->node));
+        }
+        r->dropped = !event->resized.grows;
+    }
+    w->view.nodes = 0;
+    for (size_t i = 0; i < w->view.replica_count; i++)
+        w->view.nodes += !w->replicas[i].dropped;
+    w->view.units_milli = event->resized.units_milli;
+    workload_event(e, ENGINE_EVENT_WORKLOAD_CHANGED, w)->rate = event->resized.rate;
 }
 
 /* ---- notices --------------------------------------------------------------------------------------------------------- */
@@ -300,8 +345,10 @@ void engine_follow(struct engine *e, const struct market_event *m)
     case EVENT_GAP:
         gap(e, m);
         break;
-    case EVENT_RESIZED: /* of what no command of the engine asks for yet */
-    case EVENT_QUOTED:
+    case EVENT_RESIZED:
+        resized(e, w, m);
+        break;
+    case EVENT_QUOTED: /* of what no command of the engine asks for yet */
     case EVENT_RESERVED:
         break;
     }

@@ -75,7 +75,7 @@ static bool replica_clean(const struct engine_replica *r)
 static bool ended_first(const struct workload *w)
 {
     for (size_t i = 0; i < w->view.replica_count; i++)
-        if (!replica_clean(&w->replicas[i]) || w->replicas[i].ended >= w->noticed)
+        if (!w->replicas[i].dropped && (!replica_clean(&w->replicas[i]) || w->replicas[i].ended >= w->noticed))
             return false;
     return w->lost_reason == REASON_NONE;
 }
@@ -136,6 +136,14 @@ static void workload_running(struct engine *e, struct workload *w)
     workload_event(e, ENGINE_EVENT_WORKLOAD_STARTED, w)->from = v->started;
 }
 
+static bool all_begun(const struct workload *w)
+{
+    for (size_t i = 0; i < w->view.replica_count && w->begun < w->view.replica_count; i++)
+        if (w->replicas[i].started == 0 && !w->replicas[i].dropped)
+            return false;
+    return true;
+}
+
 static void replica_started(struct engine *e, struct workload *w, struct engine_replica *r, time_ms at)
 {
     if (r->started)
@@ -145,7 +153,7 @@ static void replica_started(struct engine *e, struct workload *w, struct engine_
         r->state = REPLICA_RUNNING;
     w->begun++;
     replica_event(e, ENGINE_EVENT_REPLICA_STARTED, w, r);
-    if (w->view.state == WORKLOAD_ASSIGNED && w->begun == w->view.replica_count)
+    if (w->view.state == WORKLOAD_ASSIGNED && all_begun(w))
         workload_running(e, w);
 }
 
@@ -162,7 +170,7 @@ static void replica_ended(struct engine *e, struct workload *w, struct engine_re
     struct engine_event *event = &e->result->events[e->result->event_count - 1];
     event->exited = true;
     event->text = c->report.text.size ? c->report.text : c->report.last_lines;
-    if (!clean && w->view.state != WORKLOAD_PREEMPTING)
+    if (!clean && !r->dropped && w->view.state != WORKLOAD_PREEMPTING)
         workload_fail(e, w, r, c);
     if (w->live == 0) {
         replicas_over(e, w);

@@ -320,6 +320,7 @@ static void code_replica(struct codec *c, struct engine_replica *r, bool *listed
     code_i64(c, &r->exit_code);
     code_i64(c, &r->signal);
     code_bool(c, &r->oom);
+    code_bool(c, &r->dropped);
     code_bool(c, listed);
 }
 

@@ -169,7 +169,7 @@ struct workload *workload_add(struct engine *e, const struct engine_submit *s)
 
 void workload_replicas_set(struct workload *w, uint32_t count)
 {
-    if (count != w->view.replica_count) {
+    if (count != w->view.replica_count || count == 1) {
         if (w->replicas != &w->inline_replica)
             xfree(w->replicas);
         w->replicas = count == 0 ? NULL : count == 1 ? &w->inline_replica : xcalloc(count, sizeof *w->replicas);
@@ -178,6 +178,35 @@ void workload_replicas_set(struct workload *w, uint32_t count)
     }
     if (count)
         memset(w->replicas, 0, count * sizeof *w->replicas);
+}
+
+static size_t replicas_until(const struct workload *w, uint32_t role, uint32_t rank)
+{
+    size_t at = 0;
+    while (at < w->view.replica_count && (w->replicas[at].role < role || (w->replicas[at].role == role && w->replicas[at].rank < rank)))
+        at++;
+    return at;
+}
+
+struct engine_replica *workload_replica_add(struct workload *w, uint32_t role, uint32_t rank)
+{
+    size_t at = replicas_until(w, role, rank), count = w->view.replica_count;
+    bool again = at < count && w->replicas[at].role == role && w->replicas[at].rank == rank;
+    if (again) {
+        CHECK(w->replicas[at].state == REPLICA_ENDED);
+        w->begun -= w->replicas[at].started != 0;
+    } else {
+        struct engine_replica *grown = xcalloc(count + 1, sizeof *grown);
+        memcpy(grown, w->replicas, at * sizeof *grown);
+        memcpy(grown + at + 1, w->replicas + at, (count - at) * sizeof *grown);
+        if (w->replicas != &w->inline_replica)
+            xfree(w->replicas);
+        w->view.replicas = w->replicas = grown;
+        w->view.replica_count++;
+    }
+    w->replicas[at] = (struct engine_replica){.role = role, .rank = rank};
+    w->live++;
+    return &w->replicas[at];
 }
 
 void workload_lines_set(struct workload *w, struct str lines)

@@ -77,16 +77,29 @@ static struct engine_command random_submit(struct play *p, size_t slot)
     return c;
 }
 
+/* Of what may be in no node's list: told to be gone, or of nobody. */
+static struct engine_command random_survivor(struct play *p, struct engine_command c)
+{
+    engine_id id = some_workload(p);
+    const struct engine_workload *v = engine_workload(p->w.e, id);
+    c.report.kind = ENGINE_ENDED;
+    c.report.workload = id;
+    c.report.node = 1;
+    if (v && v->replica_count) {
+        c.report.rank = (uint32_t)draw(p, v->replica_count);
+        c.report.attempt = v->attempt;
+        c.report.node = v->replicas[c.report.rank].node;
+    }
+    return c;
+}
+
 static struct engine_command random_report(struct play *p)
 {
     struct engine_command c = {.type = ENGINE_REPORT};
     const struct engine_node *n = engine_node(p->w.e, 1 + draw(p, NODES));
     c.report.at = p->w.now - (time_ms)draw(p, 500);
-    if (n == NULL || n->replica_count == 0) {
-        c.report.workload = some_workload(p);
-        c.report.node = 1;
-        return c;
-    }
+    if (n == NULL || n->replica_count == 0 || one_in(p, 8))
+        return random_survivor(p, c);
     const struct engine_replica_ref *ref = &n->replicas[draw(p, n->replica_count)];
     const struct engine_workload *v = engine_workload(p->w.e, ref->workload);
     const struct engine_replica *r = &v->replicas[ref->rank];
@@ -245,7 +258,7 @@ static void test_any_order_of_things(void **state)
 {
     (void)state;
     size_t seen[ENGINE_EVENT_TYPE_COUNT] = {0}, codes[ENGINE_STALE + 1] = {0};
-    for (uint64_t seed = 1; seed <= 12; seed++) {
+    for (uint64_t seed = 1; seed <= 8; seed++) {
         static struct play p;
         play(seed, 600, &p);
         all_leave(&p);

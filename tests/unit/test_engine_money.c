@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Bills recomputed from events alone, and a batch whose order says nothing. */
+#include "engine_world.h"
+
+
+/* What somebody knows who sees nothing but events. */
+struct reader {
+    time_ms running_since;      /* 0: it does not run */
+    time_ms charged_to;         /* end of its last line */
+    udollar lines, due, entries; /* told; recomputed; of the ledger */
+    size_t line_count, rates;
+    udollar last_rate;
+};
+
+static void read_line(struct reader *r, const struct engine_event *e)
+{
+    assert_int_equal(e->charge, CHARGE_MENU);
+    assert_true(e->from >= r->running_since && e->to <= e->at && e->from < e->to);
+    assert_true(r->charged_to == 0 || e->from == r->charged_to);
+    r->charged_to = e->to;
+    r->lines += e->amount;
+    r->due += mul_div_floor(e->rate, e->to - e->from, HOUR_MS);
+    r->line_count++;
+    r->rates += e->rate != r->last_rate;
+    r->last_rate = e->rate;
+}
+
+static void read_events(struct reader *r, const struct world *w, engine_id id)
+{
+    for (size_t i = 0; i < w->result.event_count; i++) {
+        const struct engine_event *e = &w->result.events[i];
+        if (e->type == ENGINE_EVENT_ENTRY && e->debit_kind == ACCOUNT_TENANT)
+            r->entries += e->amount;
+        if (e->type == ENGINE_EVENT_ENTRY && e->credit_kind == ACCOUNT_TENANT)
+            r->entries -= e->amount;
+        if (e->workload != id)
+            continue;
+        if (e->type == ENGINE_EVENT_CHARGED)
+            read_line(r, e);
+        if (e->type == ENGINE_EVENT_WORKLOAD_STARTED)
+            r->running_since = e->at;
+        if (e->type == ENGINE_EVENT_WORKLOAD_WAITING || e->type == ENGINE_EVENT_WORKLOAD_FINISHED) {
+            assert_int_equal(r->charged_to, e->at); /* to the moment its end was told */
+            r->running_since = r->charged_to = 0;
+        }
+    }
+}
+
+/* Runs while others come and go, so that the price moves; is preempted; runs again to its end. */
+static void test_a_bill_from_events_alone(void **state)
+{
+    (void)state;
+    struct world w;
+    struct reader r = {0};
+    world_init(&w);
+    struct engine_command settings[] = {setting(SETTING_MINIMUM_RUN_MS, 0), setting(SETTING_TICK_MS, 1000), setting(SETTING_RAMP_PERMILLE, 1000)};
+    world_apply(&w, settings, ARRAY_COUNT(settings));
+    node_add(&w, "n1", "r1");
+    engine_id id = submit(&w, (struct want){.nodes = 1, .cores = 3, .limit = 123457});
+    w.now += 17;
+    started_all(&w, id);
+    read_events(&r, &w, id);
+    for (int i = 0; i < 60; i++) { /* others want more than is left, and wait */
+        submit(&w, (struct want){.nodes = 1, .cores = 2, .limit = 50000 + i * 1000});
+        w.now += 997;
+        tick(&w);
+        read_events(&r, &w, id);
+    }
+    engine_id high = submit(&w, (struct want){.nodes = 1, .cores = 4, .limit = 999999});
+    w.now += 333;
+    ended(&w, id, 0, 143);
+    read_events(&r, &w, id);
+    assert_int_equal(look(&w, id)->state, WORKLOAD_WAITING);
+    started_all(&w, high);
+    w.now += 5000;
+    cancel(&w, high);
+    ended(&w, high, 0, 0);
+    assert_int_equal(look(&w, id)->state, WORKLOAD_ASSIGNED);
+    r.entries = 0;
+    udollar first = r.lines;
+    started_all(&w, id);
+    read_events(&r, &w, id);
+    for (int i = 0; i < 30; i++) {
+        w.now += 1001;
+        tick(&w);
+        read_events(&r, &w, id);
+    }
+    w.now += 77;
+    ended(&w, id, 0, 0);
+    read_events(&r, &w, id);
+    assert_int_equal(look(&w, id)->state, WORKLOAD_FINISHED);
+    assert_true(r.line_count > 3 && r.rates > 2);
+    /* A line is the difference of floors of the exact sum: at most 1 µ$ from its own floor. */
+    assert_true(r.lines >= r.due && r.lines - r.due <= (int64_t)r.line_count);
+    /* The ledger of the second attempt, in which it was alone; the first part is spread over ticks. */
+    assert_int_equal(r.entries, r.lines - first);
+    world_fini(&w);
+}
+
+/* ---- permutations --------------------------------------------------------------------------------------------- */
+
+#define CROWD 12
+
+static void crowd_play(const size_t order[CROWD], char placed[CROWD + 1])
+{
+    struct world w;
+    world_init(&w);
+    node_add(&w, "n1", "r1");
+    node_add(&w, "n2", "r2");
+    struct engine_command commands[CROWD];
+    struct engine_choice choices[CROWD];
+    for (size_t i = 0; i < CROWD; i++) {
+        static const char *const names[CROWD] = {"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"};
+        struct want want = {.nodes = 1 + (order[i] % 5 == 0), .cores = 1 + (int64_t)(order[i] % 3), .limit = 50000 + 1000 * (udollar)(order[i] / 3),
+            .name = names[order[i]]};
+        commands[i] = submit_of(&w, &want, &choices[i]);
+        commands[i].submit.request_key = 100 + order[i];
+    }
+    world_apply(&w, commands, CROWD);
+    for (size_t i = 0; i < CROWD; i++) {
+        const struct engine_workload *v = look(&w, w.result.outcomes[i].id);
+        placed[v->name.data[0] - 'a'] = v->state == WORKLOAD_ASSIGNED ? (char)('0' + v->replicas[0].node) : '-';
+    }
+    placed[CROWD] = 0;
+    world_fini(&w);
+}
+
+static void test_the_order_of_a_batch_says_nothing(void **state)
+{
+    (void)state;
+    size_t order[CROWD];
+    char first[CROWD + 1], again[CROWD + 1];
+    struct prng random = {3};
+    for (size_t i = 0; i < CROWD; i++)
+        order[i] = i;
+    crowd_play(order, first);
+    assert_non_null(strchr(first, '-'));
+    assert_non_null(strchr(first, '1'));
+    for (int round = 0; round < 20; round++) {
+        for (size_t i = CROWD - 1; i > 0; i--) {
+            size_t j = prng_below(&random, i + 1), kept = order[i];
+            order[i] = order[j];
+            order[j] = kept;
+        }
+        crowd_play(order, again);
+        assert_string_equal(first, again);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_bill_from_events_alone),
+        cmocka_unit_test(test_the_order_of_a_batch_says_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
