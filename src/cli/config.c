@@ -5,7 +5,7 @@
 #include "base/buf.h"
 #include "base/memory.h"
 #include "base/number.h"
-#include "cli/file.h"
+#include "cli/input.h"
 #include "cli/session.h"
 #include "wire/yaml.h"
 
@@ -75,7 +75,7 @@ static int read_file(const char *path, struct client_config *ret, struct error *
     _cleanup_buf_ struct buf text = BUF_INIT(CLIENT_FILE_MAX);
     if (access(path, F_OK) < 0 || !is_trusted(path))
         return 0;
-    int rc = file_read(path, &text, err);
+    int rc = input_read(path, &text, err);
     if (rc == -EACCES || rc == -EPERM) {
         cli_note("%s may not be read by this user and is not used", path);
         return 0;

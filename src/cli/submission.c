@@ -2,7 +2,7 @@
 #include "cli/submission.h"
 
 #include "cli/api_call.h"
-#include "cli/file.h"
+#include "cli/input.h"
 #include "wire/archive.h"
 #include "wire/json.h"
 #include "wire/unit.h"
@@ -215,7 +215,7 @@ static int read_source(struct cli *cli, struct buf *out)
                                         TASK_FILE_MAX / 1024)
                              : EXIT_OK;
     }
-    if (file_read(cli->operands[0], out, &err) == 0)
+    if (input_read(cli->operands[0], out, &err) == 0)
         return EXIT_OK;
     bool looks_like_command = err.code == -ENOENT && strchr(cli->operands[0], '.') == NULL;
     return cli_fail(EXIT_USAGE, "%s%s", err.text,

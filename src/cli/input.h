@@ -7,4 +7,4 @@
 
 /* Appends the file, "-" is standard input. Negative errno; -EFBIG past the buffer's limit. err says
  * `PATH: what is wrong`. */
-int file_read(const char *path, struct buf *out, struct error *err);
+int input_read(const char *path, struct buf *out, struct error *err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/file.h"
+#include "cli/input.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,7 @@ static int read_all(int fd, struct buf *out)
     return 0;
 }
 
-int file_read(const char *path, struct buf *out, struct error *err)
+int input_read(const char *path, struct buf *out, struct error *err)
 {
     bool standard = strcmp(path, "-") == 0;
     int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
