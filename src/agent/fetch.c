@@ -270,7 +270,7 @@ static int unpack(const struct fetch *f, const char *archive, struct error *err)
     if (files >= 0)
         close(files);
     if (rc == 0)
-        rc = tree_remove(path, err);
+        rc = folder_remove(path, err);
     return rc;
 }
 

@@ -43,7 +43,7 @@ static int make_folders(struct replica *r, struct error *err)
     static const char *const names[] = {"home", "home/.tessera", "home/workdir"};
     char path[HOLD_PATH_MAX];
     /* what an attempt of before an agent's death left half done */
-    int rc = tree_remove(r->folder, err);
+    int rc = folder_remove(r->folder, err);
     if (rc == 0)
         rc = folder_make(r->folder, 0711, err);
     for (size_t i = 0; rc == 0 && i < ARRAY_COUNT(names); i++) {
@@ -159,7 +159,7 @@ static void run_remove(struct job *job, struct http_client *client)
     struct remove_job *p = CONTAINER_OF(job, struct remove_job, job);
     struct error err;
     (void)client;
-    if (tree_remove(p->folder, &err))
+    if (folder_remove(p->folder, &err))
         log_warning("%s", err.text);
     fetch_sweep(p->agent->data);
 }

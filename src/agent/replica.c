@@ -177,7 +177,7 @@ static void find_one(struct agent *a, const char *name)
     if (!holder_lives(r->folder) && !r->has_started &&
         hold_read(&hold_ended_file, r->folder, &r->arena, &r->ended, &err) == -ENOENT) {
         end_orphans(r); /* an agent died before it handed this over: begun again if it is wanted */
-        if (tree_remove(r->folder, &err))
+        if (folder_remove(r->folder, &err))
             log_warning("%s", err.text);
         replica_free(r);
         return;

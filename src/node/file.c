@@ -118,7 +118,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
     return remove(path) < 0 && errno != ENOENT ? errno : 0;
 }
 
-int tree_remove(const char *path, struct error *err)
+int folder_remove(const char *path, struct error *err)
 {
     struct stat st;
     if (lstat(path, &st) < 0)

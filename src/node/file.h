@@ -19,6 +19,6 @@ int file_poke(const char *path, const char *text);
 int folder_make(const char *path, mode_t mode, struct error *err);
 /* A file, or a folder with all below it; links are not followed and other mounts not entered.
  * Absent is 0. */
-int tree_remove(const char *path, struct error *err);
+int folder_remove(const char *path, struct error *err);
 /* Gives all below and itself to a user; links themselves, never what they point at. */
 int tree_give(const char *path, uid_t user, gid_t group, struct error *err);
