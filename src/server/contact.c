@@ -91,7 +91,7 @@ void contacts_follow(struct contacts *c, const struct engine_event *events, size
     }
 }
 
-bool contact_renew(struct contacts *c, engine_id node, struct contact_time now)
+bool contacts_renew(struct contacts *c, engine_id node, struct contact_time now)
 {
     pthread_mutex_lock(&c->lock);
     struct contact *contact = contact_find(c, node);
@@ -109,7 +109,7 @@ void contacts_renew_all(struct contacts *c, struct contact_time now)
     pthread_mutex_unlock(&c->lock);
 }
 
-time_ms contact_age(struct contacts *c, engine_id node, time_ms monotonic)
+time_ms contacts_age(struct contacts *c, engine_id node, time_ms monotonic)
 {
     pthread_mutex_lock(&c->lock);
     const struct contact *contact = contact_find(c, node);
@@ -131,7 +131,7 @@ size_t contacts_overdue(struct contacts *c, time_ms monotonic, time_ms timeout, 
     return found;
 }
 
-bool contact_give_up(struct contacts *c, engine_id node, time_ms monotonic, time_ms timeout)
+bool contacts_give_up(struct contacts *c, engine_id node, time_ms monotonic, time_ms timeout)
 {
     pthread_mutex_lock(&c->lock);
     const struct contact *contact = contact_find(c, node);

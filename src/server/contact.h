@@ -20,11 +20,11 @@ void contacts_load(struct contacts *c, const struct engine *e, struct contact_ti
 /* What the events of one group changed: registered, lost. */
 void contacts_follow(struct contacts *c, const struct engine_event *events, size_t count, struct contact_time now);
 /* False: not registered or given up. */
-bool contact_renew(struct contacts *c, engine_id node, struct contact_time now);
+bool contacts_renew(struct contacts *c, engine_id node, struct contact_time now);
 /* The server itself was away: nobody is to blame. */
 void contacts_renew_all(struct contacts *c, struct contact_time now);
 /* Monotonic age of the last renewal, -1 where there is none. */
-time_ms contact_age(struct contacts *c, engine_id node, time_ms monotonic);
+time_ms contacts_age(struct contacts *c, engine_id node, time_ms monotonic);
 
 struct contact_lost {
     engine_id node;
@@ -34,4 +34,4 @@ struct contact_lost {
 size_t contacts_overdue(struct contacts *c, time_ms monotonic, time_ms timeout, struct contact_lost *ret, size_t most);
 /* Gives one up if it still is so old: from here on its renewals are refused, so that no agent
  * believes in a contact that the server has ended. */
-bool contact_give_up(struct contacts *c, engine_id node, time_ms monotonic, time_ms timeout);
+bool contacts_give_up(struct contacts *c, engine_id node, time_ms monotonic, time_ms timeout);

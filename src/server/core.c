@@ -58,8 +58,8 @@ static struct contents contents_of(const char *data)
     _cleanup_free_ char *journal = data_path(data, JOURNAL_NAME);
     _cleanup_free_ char *snapshots = data_path(data, SNAPSHOTS_NAME);
     _cleanup_free_ char *tables = data_path(data, TABLES_NAME);
-    return (struct contents){.installation = file_exists(installation), .journal = file_exists(journal),
-                             .snapshots = snapshots_there(snapshots), .tables = file_exists(tables)};
+    return (struct contents){.installation = data_exists(installation), .journal = data_exists(journal),
+                             .snapshots = snapshots_there(snapshots), .tables = data_exists(tables)};
 }
 
 static int snapshots_folder(const struct core *c, struct error *err)
@@ -84,7 +84,7 @@ static int first_key(struct core *c, struct error *err)
     _cleanup_free_ char *path = data_path(c->data, "client.yaml");
     struct buf text = BUF_INIT(4096);
     buf_printf(&text, "key: %s\n", key);
-    int r = file_write(path, buf_str(&text), err);
+    int r = data_write(path, buf_str(&text), err);
     buf_fini(&text);
     if (r < 0)
         return r;
@@ -401,12 +401,12 @@ engine_id core_project(struct core *c, struct str name)
 
 bool core_renew(struct core *c, engine_id node)
 {
-    return contact_renew(c->contacts, node, core_contact_time(c));
+    return contacts_renew(c->contacts, node, core_contact_time(c));
 }
 
 time_ms core_contact_age(struct core *c, engine_id node)
 {
-    return contact_age(c->contacts, node, clock_monotonic_ms());
+    return contacts_age(c->contacts, node, clock_monotonic_ms());
 }
 
 struct id_key core_id_key(const struct core *c)

@@ -20,7 +20,7 @@ char *data_path(const char *data, const char *name)
     return TAKE(path.data);
 }
 
-bool file_exists(const char *path)
+bool data_exists(const char *path)
 {
     struct stat status;
     return stat(path, &status) == 0;
@@ -42,7 +42,7 @@ static int fd_read(int fd, struct buf *out)
     return 0;
 }
 
-int file_read(const char *path, struct buf *out, struct error *err)
+int data_read(const char *path, struct buf *out, struct error *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -80,7 +80,7 @@ static int folder_sync(const char *path)
     return r;
 }
 
-int file_write(const char *path, struct str text, struct error *err)
+int data_write(const char *path, struct str text, struct error *err)
 {
     struct buf aside = BUF_INIT(8192);
     buf_printf(&aside, "%s.new", path);

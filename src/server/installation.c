@@ -36,7 +36,7 @@ int installation_read(struct installation *ret, const char *data, struct error *
 {
     _cleanup_free_ char *path = data_path(data, "installation");
     _cleanup_buf_ struct buf text = BUF_INIT(1 << 20);
-    int r = file_read(path, &text, err);
+    int r = data_read(path, &text, err);
     if (r < 0)
         return r;
     _cleanup_(arena_fini) struct arena arena = {.limit = 1 << 20};
@@ -132,7 +132,7 @@ static int installation_store(const struct installation *installation, const cha
     char text[128];
     int size = snprintf(text, sizeof text, "{\"number\":%d,\"id_key\":\"%016llx%016llx\"}\n", installation->number,
                         (unsigned long long)installation->key.k0, (unsigned long long)installation->key.k1);
-    return file_write(path, (struct str){text, (size_t)size}, err);
+    return data_write(path, (struct str){text, (size_t)size}, err);
 }
 
 /* With the shared file locked until the claim's own file is there: nobody takes it for void. */

@@ -109,7 +109,7 @@ static void lost_add(struct core *c, struct batch *b, time_ms monotonic)
     size_t count = contacts_overdue(c->contacts, monotonic, timeout, lost, ARRAY_COUNT(lost));
     for (size_t i = 0; i < count; i++) {
         time_ms least = timeout + (carries_freeze(c->engine, lost[i].node) ? FREEZE_MARGIN_MS : 0);
-        if (!contact_give_up(c->contacts, lost[i].node, monotonic, least))
+        if (!contacts_give_up(c->contacts, lost[i].node, monotonic, least))
             continue;
         log_warning("node %llu is out of contact for %lld ms: given up", (unsigned long long)lost[i].node, (long long)least);
         command_add(c, b, (struct engine_command){.type = ENGINE_NODE_LOST_SET,

@@ -10,7 +10,7 @@ static void secret_of(struct place *p, char ret[64])
     struct buf text = BUF_INIT(4096);
     char path[192];
     snprintf(path, sizeof path, "%s/client.yaml", p->dir);
-    assert_int_equal(file_read(path, &text, &p->err), 0);
+    assert_int_equal(data_read(path, &text, &p->err), 0);
     assert_int_equal(sscanf(text.data, "key: %63s", ret), 1);
     buf_fini(&text);
 }
@@ -267,11 +267,11 @@ static void test_contact_given_up_once(void **state)
     assert_int_equal(contacts_overdue(c, 2000, 1000, lost, 4), 1);
     assert_int_equal(lost[0].node, 3);
     assert_int_equal(lost[0].last, 50);
-    assert_true(contact_renew(c, 3, (struct contact_time){2000, 1050}));
-    assert_false(contact_give_up(c, 3, 2000, 1000)); /* it came back in between */
-    assert_true(contact_give_up(c, 3, 3000, 1000));
-    assert_false(contact_renew(c, 3, (struct contact_time){3000, 2050}));
-    assert_int_equal(contact_age(c, 4, 2500), 1000);
+    assert_true(contacts_renew(c, 3, (struct contact_time){2000, 1050}));
+    assert_false(contacts_give_up(c, 3, 2000, 1000)); /* it came back in between */
+    assert_true(contacts_give_up(c, 3, 3000, 1000));
+    assert_false(contacts_renew(c, 3, (struct contact_time){3000, 2050}));
+    assert_int_equal(contacts_age(c, 4, 2500), 1000);
     contacts_renew_all(c, (struct contact_time){9000, 8000});
     assert_int_equal(contacts_overdue(c, 9000, 1000, lost, 4), 0);
     contacts_free(c);

@@ -61,7 +61,7 @@ static void test_lost_files(void **state)
         char path[192];
         snprintf(path, sizeof path, "%s/%s", p->dir, names[i]);
         rmdir(path);
-        assert_false(file_exists(path));
+        assert_false(data_exists(path));
         moved(p, "away", names[i]);
     }
     start(p);
