@@ -67,6 +67,17 @@ static int take_cores(struct agent_options *o, const char *value)
     return decimal_parse(str_from(value), 1000, &o->core_milli) && o->core_milli > 0 ? 0 : -EINVAL;
 }
 
+/* "1.5" of a GiB is 1536 MiB; what is no whole MiB is refused. */
+static int whole_mib(struct str number, int64_t unit_mib, int64_t *ret)
+{
+    int64_t thousandths;
+    if (!decimal_parse(number, 1000, &thousandths) || thousandths <= 0 ||
+        __builtin_mul_overflow(thousandths, unit_mib, &thousandths) || thousandths % 1000)
+        return -EINVAL;
+    *ret = thousandths / 1000;
+    return 0;
+}
+
 /* "256MiB", "16GiB", a bare number is MiB. */
 static int read_size(const char *value, int64_t *ret)
 {
@@ -82,7 +93,7 @@ static int read_size(const char *value, int64_t *ret)
             !str_equal((struct str){text.data + text.size - suffix.size, suffix.size}, suffix))
             continue;
         text.size -= suffix.size;
-        return decimal_parse(text, units[i].mib, ret) && *ret > 0 ? 0 : -EINVAL;
+        return whole_mib(text, units[i].mib, ret);
     }
     return -EINVAL;
 }
