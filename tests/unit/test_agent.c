@@ -271,7 +271,7 @@ static int make_top(void **state)
 static int remove_top(void **state)
 {
     (void)state;
-    return remove(top, NULL);
+    return folder_remove(top, NULL);
 }
 
 int main(void)

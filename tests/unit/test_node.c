@@ -343,10 +343,10 @@ static void test_files(void **state)
     assert_int_equal(folder_make(in("tree/deep/er"), 0700, &err), 0);
     assert_int_equal(symlink(in("file"), in("tree/link")), 0);
     assert_int_equal(symlink(top, in("tree/deep/up")), 0);
-    assert_int_equal(remove(in("tree"), &err), 0);
+    assert_int_equal(folder_remove(in("tree"), &err), 0);
     assert_int_equal(lstat(in("tree"), &st), -1);
     assert_int_equal(stat(in("file"), &st), 0);
-    assert_int_equal(remove(in("tree"), &err), 0);
+    assert_int_equal(folder_remove(in("tree"), &err), 0);
 }
 
 static void test_descendants(void **state)
@@ -385,7 +385,7 @@ static int make_top(void **state)
 static int remove_top(void **state)
 {
     (void)state;
-    return remove(top, NULL);
+    return folder_remove(top, NULL);
 }
 
 int main(void)
