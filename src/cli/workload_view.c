@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/workload_view.h"
 
+#include "cli/event_feed.h"
 #include "cli/format.h"
 #include "cli/listing.h"
 #include "wire/json.h"
@@ -182,8 +183,9 @@ static void print_steps(const struct api_workload *work, time_ms now)
         format_time(&time, steps[i].at_ms, now);
         listing_str(&listing, buf_str(&time));
         listing_str(&listing, steps[i].type);
-        listing_cell(&listing, "%.*s",
-                     STR_ARGS(steps[i].text.size ? steps[i].text : steps[i].reason));
+        struct str text =
+            event_addition(steps[i].type, steps[i].text.size ? steps[i].text : steps[i].reason);
+        listing_cell(&listing, "%.*s", STR_ARGS(text));
     }
     listing_end(&listing, stdout);
 }
