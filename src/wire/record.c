@@ -231,12 +231,15 @@ static const struct field *find_field(const struct record *record, struct str na
 static int refuse_unknown(struct decode *d, const struct record *record, const struct path *path,
                           struct str name)
 {
+    char text[41];
+    snprintf(text, sizeof text, "%.*s", (int)MIN(name.size, sizeof text - 1), name.data);
+    struct path unknown = {.parent = path, .name = text};
     _cleanup_buf_ struct buf what = BUF_INIT(420);
-    buf_printf(&what, "unknown field \"%.*s\", allowed is", (int)MIN(name.size, 40), name.data);
+    buf_append_text(&what, "unknown field, allowed is");
     for (size_t i = 0; i < record->count; i++)
         if (!(record->fields[i].flags & FIELD_OUTPUT))
             buf_printf(&what, " %s", record->fields[i].name);
-    return refuse(d, path, buf_text(&what));
+    return refuse(d, &unknown, buf_text(&what));
 }
 
 void record_defaults(const struct record *record, void *ret)

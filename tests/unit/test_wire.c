@@ -66,7 +66,7 @@ static void test_records_refuse_with_path_and_what_is_allowed(void **state)
         {"{\"name\":\"a\",\"cores\":99999999999999999999}", "cores: the number is too large"},
         {"{\"name\":\"a\",\"cores\":\"1\"}", "cores: expected an integer"},
         {"{\"name\":\"a\",\"level\":\"roof\"}", "level: \"roof\" is unknown, allowed is any, rack, node"},
-        {"{\"name\":\"a\",\"parts\":[{\"name\":\"x\"},{\"nam\":1}]}", "parts[1]: unknown field \"nam\", allowed is name count"},
+        {"{\"name\":\"a\",\"parts\":[{\"name\":\"x\"},{\"nam\":1}]}", "parts[1].nam: unknown field, allowed is name count"},
         {"{\"name\":\"a\",\"parts\":[{\"name\":\"x\",\"count\":10}]}", "parts[0].count: 10 is out of range, allowed is 1 to 9"},
         {"{\"name\":\"a\",\"parts\":[{\"name\":\"1\"},{\"name\":\"2\"},{\"name\":\"3\"},{\"name\":\"4\"}]}", "parts[3]: too long, at most 3 are allowed"},
         {"{\"name\":\"\\ud800\"}", "name: a surrogate stands alone"},
