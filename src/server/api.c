@@ -127,9 +127,22 @@ void api_admit(void *context, struct http_request *r)
     r->data = call;
 }
 
+/* The market says what was posted, not when. */
+static void keep_times(struct api *a, const struct core_commit *commit)
+{
+    for (size_t i = 0; i < commit->result->event_count; i++) {
+        const struct engine_event *event = &commit->result->events[i];
+        if (event->type == ENGINE_EVENT_PRICE_POSTED)
+            atomic_store_explicit(&a->posted_at, event->at, memory_order_relaxed);
+        else if (event->type == ENGINE_EVENT_GAP)
+            atomic_store_explicit(&a->gap_at, event->at, memory_order_relaxed);
+    }
+}
+
 void api_committed(void *context, const struct core_commit *commit)
 {
     struct api *a = context;
+    keep_times(a, commit);
     api_polls_commit(a->polls, commit);
     api_events_commit(a->events, commit);
     api_logs_commit(a->logs, commit);

@@ -39,6 +39,7 @@ struct api {
     struct api_polls *polls;
     struct api_binary *binary;
     struct api_histogram commands; /* from the request to its durable answer */
+    _Atomic time_ms posted_at, gap_at; /* last posting of prices, last certified gap; 0 = none yet */
 };
 
 /* ---- one request

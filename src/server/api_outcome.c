@@ -93,9 +93,14 @@ static void refusal_text(const struct engine *e, const struct engine_outcome *ou
         buf_append_text(out, "its state does not allow that");
         break;
     case REFUSED_IMPOSSIBLE:
-        buf_printf(out,
-                   "%lld replicas could never stand together even on an empty fleet, at most %lld",
-                   (long long)n[0], (long long)n[1]);
+        if (n[1] > 0)
+            buf_printf(out,
+                       "%lld replicas could never stand together so, even on an empty fleet; at "
+                       "most %lld could",
+                       (long long)n[0], (long long)n[1]);
+        else
+            buf_append_text(out, "no node could take this, even on an empty fleet; see GET "
+                                 "/v1/prices for what there is");
         break;
     case REFUSED_NONE:
         buf_append_text(out, "not allowed");
@@ -103,16 +108,39 @@ static void refusal_text(const struct engine *e, const struct engine_outcome *ou
     }
 }
 
-static void code_text(const struct engine_outcome *outcome, struct buf *out)
+static void conflict_text(const char *field, struct buf *out)
+{
+    if (strcmp(field, "Idempotency-Key") == 0)
+        buf_append_text(out, "it was used with another body");
+    else if (strcmp(field, "name") == 0)
+        buf_append_text(out, "in use already");
+    else
+        buf_append_text(out, "its state does not allow that");
+}
+
+static void invalid_text(const struct engine *e, const char *field, struct buf *out)
+{
+    enum engine_name kind;
+    if (name_kind(field, &kind))
+        unknown_text(e, field, out);
+    else if (str_is(last_word(field), "amounts"))
+        buf_printf(out,
+                   "allowed are whole GPUs up to %d or a share below one, and cores and memory "
+                   "that a machine can have",
+                   MARKET_NODE_GPUS_MAX);
+    else
+        buf_append_text(out, "not allowed");
+}
+
+static void code_text(const struct engine *e, const struct engine_outcome *outcome,
+                      const char *field, struct buf *out)
 {
     switch (outcome->code) {
     case ENGINE_NOT_FOUND:
         buf_append_text(out, "nothing of that name or id");
         break;
     case ENGINE_CONFLICT:
-        buf_append_text(out, str_is(str_from(outcome->field), "idempotency")
-                                 ? "this Idempotency-Key was used with another body"
-                                 : "in use already, or its state does not allow that");
+        conflict_text(field, out);
         break;
     case ENGINE_FORBIDDEN:
         buf_append_text(out, "used, expired or bound to another node");
@@ -122,20 +150,26 @@ static void code_text(const struct engine_outcome *outcome, struct buf *out)
         break;
     case ENGINE_OK:
     case ENGINE_INVALID:
-        buf_append_text(out, "not allowed");
+        invalid_text(e, field, out);
         break;
     }
+}
+
+/* As the caller wrote it. */
+static const char *field_of(const struct engine_outcome *outcome)
+{
+    return strcmp(outcome->field, "idempotency_key") == 0 ? "Idempotency-Key" : outcome->field;
 }
 
 int outcome_error(const struct engine *e, const struct engine_outcome *outcome, struct error *err)
 {
     _cleanup_buf_ struct buf text = BUF_INIT(ERROR_TEXT_MAX);
+    const char *field = field_of(outcome);
     if (outcome->refusal != REFUSED_NONE)
         refusal_text(e, outcome, &text);
     else
-        code_text(outcome, &text);
-    bool named = outcome->field[0] != '\0';
-    error_set(err, -EINVAL, "%s%s%s", outcome->field, named ? ": " : "", buf_text(&text));
+        code_text(e, outcome, field, &text);
+    error_set(err, -EINVAL, "%s%s%s", field, field[0] ? ": " : "", buf_text(&text));
     return outcome_status(outcome);
 }
 

@@ -55,9 +55,11 @@ void route_price_list(struct api_call *call, const struct core_view *view)
         struct market_pool_view pool = market_pool(m, i);
         pools[i] = render_pool(&render, &pool);
     }
-    struct api_prices prices = {.at_ms = view->now,
+    time_ms posted = atomic_load_explicit(&call->api->posted_at, memory_order_relaxed);
+    struct api_prices prices = {.at_ms = posted ? posted : view->now,
                                 .tick_ms = engine_setting(view->engine, SETTING_TICK_MS),
                                 .pools = {pools, count}};
+    prices.gap.at_ms = atomic_load_explicit(&call->api->gap_at, memory_order_relaxed);
     market_gap(m, &prices.gap.surplus_udollar_per_hour, &prices.gap.bound_udollar_per_hour);
     call_answer(call, 200, &api_prices_record, &prices);
 }
