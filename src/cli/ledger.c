@@ -58,8 +58,7 @@ static int print_bill(struct cli *cli, const char *workload)
 /* ---- the ledger
  * ----------------------------------------------------------------------------------- */
 
-static void entry_row(struct listing *listing, const struct api_entry *entry, bool names,
-                      time_ms now)
+static void entry_row(struct listing *listing, const struct api_entry *entry, time_ms now)
 {
     _cleanup_buf_ struct buf time = BUF_INIT(64);
     format_time(&time, entry->at_ms, now);
@@ -67,18 +66,7 @@ static void entry_row(struct listing *listing, const struct api_entry *entry, bo
     listing_str(listing, entry->debit);
     listing_str(listing, entry->credit);
     listing_money(listing, entry->amount_udollar);
-    if (names)
-        listing_str(listing, entry->workload);
-}
-
-/* Rent is booked by project and tick, without a workload: then there is no column of them. */
-static bool names_workloads(const struct api_ledger *all)
-{
-    const struct api_entry *entries = all->entries.items;
-    for (size_t i = 0; i < all->entries.count; i++)
-        if (entries[i].workload.size)
-            return true;
-    return false;
+    listing_str(listing, entry->workload);
 }
 
 int command_ledger(struct cli *cli)
@@ -104,11 +92,9 @@ int command_ledger(struct cli *cli)
         printf("Nothing is owed yet.\n");
         return EXIT_OK;
     }
-    bool names = names_workloads(&all);
-    listing_begin(&listing,
-                  names ? "WHEN|PAYS|RECEIVES|>AMOUNT|WORKLOAD" : "WHEN|PAYS|RECEIVES|>AMOUNT");
+    listing_begin(&listing, "WHEN|PAYS|RECEIVES|>AMOUNT|WORKLOAD");
     for (size_t i = 0; i < all.entries.count; i++)
-        entry_row(&listing, &entries[i], names, clock_wall_ms());
+        entry_row(&listing, &entries[i], clock_wall_ms());
     listing_end(&listing, stdout);
     return EXIT_OK;
 }

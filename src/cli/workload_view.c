@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/workload_view.h"
 
-#include "cli/event_feed.h"
 #include "cli/format.h"
 #include "cli/listing.h"
 #include "wire/json.h"
@@ -183,9 +182,8 @@ static void print_steps(const struct api_workload *work, time_ms now)
         format_time(&time, steps[i].at_ms, now);
         listing_str(&listing, buf_str(&time));
         listing_str(&listing, steps[i].type);
-        struct str text =
-            event_addition(steps[i].type, steps[i].text.size ? steps[i].text : steps[i].reason);
-        listing_cell(&listing, "%.*s", STR_ARGS(text));
+        listing_cell(&listing, "%.*s",
+                     STR_ARGS(steps[i].text.size ? steps[i].text : steps[i].reason));
     }
     listing_end(&listing, stdout);
 }

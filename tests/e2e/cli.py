@@ -122,7 +122,7 @@ def looks(c):
     has(c.run("queue").stdout, "Nothing waits or runs")
     has(c.run("queue", "--all").stdout, work, "cancelled")
     has(c.run("ledger", "--workload", work).stdout, "menu", "in all $")
-    has(c.run("ledger").stdout, "project:default", work)
+    has(c.run("ledger").stdout, "project:default", "pool:cpu@home/local/a")
     assert plain(c, "ledger", "--workload", work)["id"] == work
 
 
@@ -215,7 +215,7 @@ def refusals(c):
     assert done.returncode == 3, done
 
 
-PARTS = (runs, run_of_what_is_cancelled, interrupted, files_go_along, looks, prices, quotes, waits, watches, operates, projects_and_keys, refusals,
+PARTS = (runs, run_of_what_is_cancelled, interrupted, files_go_along, looks, quotes, prices, waits, watches, operates, projects_and_keys, refusals,
          run_through_a_restart)
 
 with Cluster(agents=4, cpus="0.5", memory="256MiB") as cluster:

@@ -138,7 +138,7 @@ class Cluster:
         self.server.terminate()
         return self.server.wait(60)
 
-    def start_agent(self, n, *options):
+    def start_agent(self, n, *options, program=TESSERA):
         folder = self.folder / f"agent-{n}"
         if not (folder / "key").exists():
             folder.mkdir(exist_ok=True)
@@ -148,7 +148,7 @@ class Cluster:
             (folder / "key").chmod(0o600)
         number = json.loads((self.data / "installation").read_text())["number"]
         self.agents[n] = self.spawn(
-            f"agent-{n}", TESSERA, "agent", "--data", str(folder), "--server", self.url, "--key-file", str(folder / "key"),
+            f"agent-{n}", program, "agent", "--data", str(folder), "--server", self.url, "--key-file", str(folder / "key"),
             "--name", f"node-{n}", "--place", f"home/local/a/fabric-1/rack-{(n + 1) // 2}", "--ask", "0.04",
             "--address", f"127.0.{number}.{10 + n}", *self.agent_options, *options)
 
