@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The book: per class two trees of bids in rank order (limit descending, batch of arrival, tie key,
- * id). They are treaps (Seidel and Aragon, "Randomized search trees", 1996) whose priorities are a
- * hash of the id, so that the same bids give the same shape whatever came before, with counts and
- * sums of limits below every vertex. */
+/* The book: per class a tree of the bids that wait, in rank order (value descending, batch of arrival,
+ * tie key, id). It is a treap (Seidel and Aragon, "Randomized search trees", 1996) whose priorities
+ * are a hash of the id, so that the same bids give the same shape whatever came before, with the
+ * count below every vertex. */
 #include "base/hash.h"
 #include "market/market_internal.h"
 
 int bid_compare(const struct bid *a, const struct bid *b)
 {
-    int c = COMPARE(b->limit, a->limit);
+    int c = COMPARE(b->value, a->value);
     if (c == 0)
         c = COMPARE(a->batch, b->batch);
     if (c == 0)
@@ -21,7 +21,6 @@ static void tree_sum(struct market *m, uint32_t at)
     struct bid *b = &m->bids[at];
     const struct bid *left = &m->bids[b->left], *right = &m->bids[b->right];
     b->tree_count = 1 + left->tree_count + right->tree_count;
-    b->tree_limits = (int128)b->limit + left->tree_limits + right->tree_limits;
 }
 
 static bool is_above(const struct market *m, uint32_t a, uint32_t b)
@@ -114,22 +113,19 @@ uint32_t tree_first(const struct market *m, uint32_t root)
     return root;
 }
 
-void tree_above(const struct market *m, uint32_t root, int64_t limit, uint64_t *ret_count, int128 *ret_limits)
+uint64_t tree_above(const struct market *m, uint32_t root, int64_t value)
 {
     uint64_t count = 0;
-    int128 limits = 0;
     while (root) {
         const struct bid *b = &m->bids[root];
-        if (b->limit > limit) {
+        if (b->value > value) {
             count += 1 + m->bids[b->left].tree_count;
-            limits += b->limit + m->bids[b->left].tree_limits;
             root = b->right;
         } else {
             root = b->left;
         }
     }
-    *ret_count = count;
-    *ret_limits = limits;
+    return count;
 }
 
 uint64_t tree_rank(const struct market *m, uint32_t root, const struct bid *bid)
@@ -175,48 +171,94 @@ static void unpark(struct market *m, uint32_t bid)
     m->parked_count--;
 }
 
+/* A new head is tried whatever the last one met. */
+static void class_retry(struct market *m, uint32_t bid)
+{
+    struct class *c = &m->classes[m->bids[bid].class];
+    if (tree_first(m, c->waiting) == bid)
+        c->failed = false;
+}
+
+void bid_wait(struct market *m, uint32_t bid)
+{
+    struct bid *b = &m->bids[bid];
+    b->waiting = true;
+    tree_insert(m, &m->classes[b->class].waiting, bid);
+    ladder_wait(m, bid, true);
+    class_head_changed(m, b->class);
+    class_touch(m, b->class);
+    class_retry(m, bid);
+}
+
 void bid_enqueue(struct market *m, uint32_t bid)
 {
     struct bid *b = &m->bids[bid];
-    CHECK(!b->running && !b->waiting);
+    CHECK(!b->waiting && !b->on_curve);
     if (b->parked) {
         park(m, bid);
         return;
     }
-    b->waiting = true;
-    tree_insert(m, &m->classes[b->class].waiting, bid);
-    class_touch(m, b->class);
+    ladder_add(m, bid);
+    bid_wait(m, bid);
 }
 
 void bid_dequeue(struct market *m, uint32_t bid)
 {
     struct bid *b = &m->bids[bid];
-    struct class *c = &m->classes[b->class];
-    if (b->running)
-        tree_remove(m, &c->running, bid);
     if (b->parked)
         unpark(m, bid);
-    if (b->waiting)
-        tree_remove(m, &c->waiting, bid);
-    b->parked = b->running = b->waiting = false;
+    if (b->waiting) {
+        tree_remove(m, &m->classes[b->class].waiting, bid);
+        ladder_wait(m, bid, false);
+        class_head_changed(m, b->class);
+    }
+    b->parked = b->waiting = false;
 }
 
 void bid_drop(struct market *m, uint32_t bid)
 {
-    map_remove(&m->bid_by_id, m->bids[bid].id);
-    m->bids[bid] = (struct bid){0};
+    struct bid *b = &m->bids[bid];
+    uint32_t class = b->class;
+    if (b->on_curve)
+        ladder_remove(m, bid);
+    map_remove(&m->bid_by_id, b->id);
+    xfree(b->limits);
+    *b = (struct bid){0};
     ARRAY_RESERVE(m->free_bids, m->free_bid_count, m->free_bid_capacity);
     m->free_bids[m->free_bid_count++] = bid;
+    m->classes[class].bids--;
+    class_release(m, class);
+}
+
+/* The others keep their proportion; the value still covers what the form says of each. */
+int64_t limits_scale(const struct form *f, const struct bid *b, int64_t limit, uint32_t *ret)
+{
+    int64_t value = 0;
+    for (uint32_t i = 0; i < f->alternative_count; i++) {
+        ret[i] = (uint32_t)(i == 0 ? limit : MIN(mul_div_floor(b->limits[i], limit, MAX(b->limit, 1)), MARKET_RATE_MAX));
+        value = MAX(value, mul_div_ceil(ret[i], RATIO_ONE, MAX(f->ratios[i], 1)));
+    }
+    return MIN(value, MARKET_RATE_MAX * RATIO_ONE);
 }
 
 void bid_set_limit(struct market *m, uint32_t bid, int64_t limit)
 {
     struct bid *b = &m->bids[bid];
-    struct class *c = &m->classes[b->class];
-    uint32_t *root = b->running ? &c->running : b->waiting ? &c->waiting : NULL;
-    if (root)
-        tree_remove(m, root, bid);
+    bool on_curve = b->on_curve, waiting = b->waiting;
+    if (waiting)
+        ladder_wait(m, bid, false);
+    if (on_curve)
+        ladder_remove(m, bid);
+    if (waiting)
+        tree_remove(m, &m->classes[b->class].waiting, bid);
+    b->value = b->limits ? limits_scale(class_form(m, &m->classes[b->class]), b, limit, b->limits) : limit;
     b->limit = limit;
-    if (root)
-        tree_insert(m, root, bid);
+    if (on_curve)
+        ladder_add(m, bid);
+    if (waiting) {
+        ladder_wait(m, bid, true);
+        tree_insert(m, &m->classes[b->class].waiting, bid);
+        class_head_changed(m, b->class);
+        class_retry(m, bid);
+    }
 }

@@ -114,38 +114,67 @@ market_id market_node_pool(const struct market *m, market_id node)
 
 /* ---- quote ------------------------------------------------------------------------------------------- */
 
-static void line_price(const struct market *m, const struct market_bid *bid, struct market_quote_line *line)
+/* The line whose posted price is lowest for the whole bid. */
+static const struct line *line_cheapest(const struct market *m, const struct candidate *c)
 {
-    struct class class;
-    class_make(m, bid, &class);
-    struct candidate c = {.class = &class, .tenant = bid->tenant, .limit = bid->alternatives[0].limit,
-        .notice = bid->notice, .urgent = bid->urgent};
-    struct plan plan;
-    plan_make(m, &c, &plan);
-    const struct class_pool *at = NULL;
-    int64_t best = menu_best(m, &c, &at);
-    if (at == NULL) /* every price is above the limit: the cheapest says what it would take */
-        for (uint32_t i = 0; i < class.pool_count; i++)
-            if (class.pools[i].fits && (at == NULL || m->pools[class.pools[i].pool].post * class.pools[i].units_milli <
-                                                          m->pools[at->pool].post * at->units_milli))
-                at = &class.pools[i];
-    if (at) {
-        const struct pool *p = &m->pools[plan.site.count ? plan.site.pool : at->pool];
-        line->fits = true;
-        line->starts_now = plan.site.count > 0;
-        line->alternative = plan.site.count ? plan.site.alternative : at->alternative;
-        line->pool = p->id;
-        line->units_milli = plan.site.count ? plan.site.units_milli : at->units_milli;
-        int64_t value = mul_checked(candidate_limit(&c, at), at->units_milli);
-        int64_t rate = plan.site.count ? plan.site.rate : best > 0 ? value - best : mul_checked(p->post, at->units_milli);
-        line->above_limit = rate > value;
-        line->rate = rate / 1000;
-        line->ask = plan.site.count ? plan.site.ask_rate / 1000 : mul_div_floor(p->lowest_ask, line->units_milli, 1000);
-        line->ask = MIN(line->ask, line->rate);
-        line->scarcity = line->rate - line->ask;
+    const struct line *at = NULL;
+    int64_t least = 0;
+    for (uint32_t i = 0; i < c->form->line_count; i++) {
+        const struct line *line = &c->form->lines[i];
+        int64_t cost = mul_checked(m->pools[line->pool].post + line->transfer, candidate_units(c, line));
+        if (candidate_fits(m, c, line) && (at == NULL || cost < least)) {
+            at = line;
+            least = cost;
+        }
     }
+    return at;
+}
+
+static void line_fill(const struct market *m, const struct candidate *c, const struct line *at, const struct site *site,
+                      struct market_quote_line *ret)
+{
+    const struct line *best_at;
+    int64_t best = menu_best(m, c, &best_at), units = site->count ? site->units_milli : candidate_units(c, at);
+    const struct pool *p = &m->pools[site->count ? site->pool : at->pool];
+    int64_t value = mul_checked(candidate_net(c, at), units), post = mul_checked(p->post, units);
+    int64_t rate = site->count ? site->rate : best > 0 ? value - best : post;
+    ret->fits = true;
+    ret->starts_now = site->count > 0;
+    ret->alternative = site->count ? site->alternative : at->alternative;
+    ret->pool = p->id;
+    ret->units_milli = units;
+    ret->above_limit = rate > value && site->count == 0;
+    ret->transfer = mul_div_floor(c->form->alternatives[ret->alternative].transfer, units, 1000);
+    ret->rate = rate / 1000 + ret->transfer;
+    ret->ask = MIN(site->count ? site->ask_rate / 1000 : mul_div_floor(p->lowest_ask, units, 1000), rate / 1000);
+    ret->scarcity = ret->rate - ret->transfer - ret->ask;
+}
+
+static struct candidate candidate_of(const struct market_bid *bid, const struct form *form, uint32_t *limits)
+{
+    for (size_t i = 0; i < bid->alternative_count; i++)
+        limits[i] = (uint32_t)bid->alternatives[i].limit;
+    return (struct candidate){.form = form, .replicas = bid->roles[0].replicas_min, .tenant = bid->tenant,
+        .limit = bid->alternatives[0].limit, .limits = limits, .notice = bid->notice, .minimum_run = bid->minimum_run,
+        .urgent = bid->urgent};
+}
+
+static void line_price(const struct market *m, struct scratch *s, const struct market_bid *bid, struct market_quote_line *line)
+{
+    struct form form;
+    uint32_t limits[MARKET_ALTERNATIVES_MAX];
+    form_make(m, bid, &form);
+    struct candidate c = candidate_of(bid, &form, limits);
+    struct plan plan;
+    plan_make(m, s, &c, &plan);
+    const struct line *at;
+    (void)menu_best(m, &c, &at);
+    if (at == NULL) /* every price is above the limit: the cheapest says what it would take */
+        at = line_cheapest(m, &c);
+    if (at)
+        line_fill(m, &c, at, &plan.site, line);
     plan_fini(&plan);
-    class_fini(&class);
+    form_fini(&form);
 }
 
 /* The bid with one more freedom; false where it has it already. `alternatives` and `choices` have
@@ -184,32 +213,39 @@ enum market_refusal market_quote(const struct market *m, const struct market_bid
         return refusal;
     struct market_alternative alternatives[MARKET_ALTERNATIVES_MAX];
     struct market_choice choices[MARKET_ALTERNATIVES_MAX];
+    struct scratch *s = scratch_new();
     for (int i = 0; i < MARKET_FREEDOM_COUNT; i++) {
         struct market_quote_line *line = &ret->lines[i];
         struct market_bid freer = *bid;
         line->freedom = (enum market_freedom)i;
         line->offered = i == FREEDOM_NONE || bid_free(&freer, line->freedom, alternatives, choices);
         if (line->offered)
-            line_price(m, &freer, line);
+            line_price(m, s, &freer, line);
     }
+    scratch_free(s);
     return REFUSED_NONE;
 }
 
 /* ---- why ----------------------------------------------------------------------------------------------- */
 
 /* Whether a batch of this reprice alone would start it. */
-static bool starts_at(const struct market *m, const struct bid *bid, int64_t limit)
+static bool starts_at(const struct market *m, struct scratch *s, const struct bid *bid, int64_t limit)
 {
     struct bid at = *bid;
-    at.limit = limit;
+    uint32_t limits[MARKET_ALTERNATIVES_MAX];
     const struct class *class = &m->classes[bid->class];
+    at.value = at.limit = limit;
+    if (bid->limits) {
+        at.value = limits_scale(class_form(m, class), bid, limit, limits);
+        at.limits = limits;
+    }
     uint32_t head = tree_first(m, class->waiting);
     if (head && &m->bids[head] != bid && bid_compare(&m->bids[head], &at) < 0)
         return false;
     struct candidate c = bid_candidate(m, &at);
     struct plan plan;
-    plan_make(m, &c, &plan);
-    bool starts = plan.site.count > 0;
+    plan_make(m, s, &c, &plan);
+    bool starts = plan.site.count > 0 && bid_affords(m, &at, plan.site.limit_rate);
     plan_fini(&plan);
     return starts;
 }
@@ -217,30 +253,34 @@ static bool starts_at(const struct market *m, const struct bid *bid, int64_t lim
 static void why_limit(const struct market *m, const struct bid *b, struct market_why *ret)
 {
     int64_t low = b->limit / CENT + 1, high = MARKET_RATE_MAX / CENT;
-    if (low > high || !starts_at(m, b, high * CENT))
+    if (b->limits && b->limit == 0)
         return;
-    while (low < high) {
-        int64_t middle = low + (high - low) / 2;
-        if (starts_at(m, b, middle * CENT))
-            high = middle;
-        else
-            low = middle + 1;
+    struct scratch *s = scratch_new();
+    if (low <= high && starts_at(m, s, b, high * CENT)) {
+        while (low < high) {
+            int64_t middle = low + (high - low) / 2;
+            if (starts_at(m, s, b, middle * CENT))
+                high = middle;
+            else
+                low = middle + 1;
+        }
+        ret->has_limit = true;
+        ret->go_live = low * CENT;
     }
-    ret->has_limit = true;
-    ret->go_live = low * CENT;
+    scratch_free(s);
 }
 
 /* What stands in its pools at less than it, or at more: the class that holds the place. */
 static void why_holders(const struct market *m, const struct bid *b, struct market_why *ret, bool *ret_protected)
 {
-    const struct class *class = &m->classes[b->class];
+    const struct form *f = class_form(m, &m->classes[b->class]);
+    _cleanup_free_ bool *here = xcalloc(m->pool_count, sizeof *here);
+    for (uint32_t i = 0; i < f->line_count; i++)
+        here[f->lines[i].pool] = true;
     *ret_protected = false;
     for (uint32_t i = 1; i < m->lease_count; i++) {
         const struct lease *l = &m->leases[i];
-        bool here = false;
-        for (uint32_t j = 0; j < class->pool_count && l->state != LEASE_NONE; j++)
-            here |= class->pools[j].pool == l->pool;
-        if (!here)
+        if (l->state == LEASE_NONE || !here[l->pool])
             continue;
         int64_t limit = l->limit_rate / l->units_milli;
         if (ret->holder_units_milli == 0 || limit < ret->holder_limit) {
@@ -248,18 +288,19 @@ static void why_holders(const struct market *m, const struct bid *b, struct mark
             ret->holder_units_milli = l->units_milli;
         }
         time_ms until = l->state == LEASE_VACATING ? l->vacate_by : l->firm ? l->term_until : l->protected_until;
-        if (l->state != LEASE_VACATING && !lease_evictable(m, l) && limit < b->limit)
+        if (l->state != LEASE_VACATING && !lease_evictable(m, l) && limit < b->value)
             *ret_protected = true;
-        if ((l->state == LEASE_VACATING || limit < b->limit) && until > m->now)
+        if ((l->state == LEASE_VACATING || limit < b->value) && until > m->now)
             ret->soonest = MIN(ret->soonest, until);
     }
 }
 
 static void why_room(const struct market *m, const struct class *class, struct market_why *ret, bool *ret_node)
 {
+    const struct form *f = class_form(m, class);
     *ret_node = false;
-    for (uint32_t i = 0; i < class->pool_count; i++) {
-        const struct pool *p = &m->pools[class->pools[i].pool];
+    for (uint32_t i = 0; i < f->line_count; i++) {
+        const struct pool *p = &m->pools[f->lines[i].pool];
         if (p->units_milli == 0)
             continue;
         *ret_node = true;
@@ -267,15 +308,16 @@ static void why_room(const struct market *m, const struct class *class, struct m
         if (ret->pool && free <= ret->free_milli)
             continue;
         ret->pool = p->id;
-        ret->alternative = class->pools[i].alternative;
-        ret->needed_milli = class->pools[i].units_milli;
+        ret->post = p->post;
+        ret->alternative = f->lines[i].alternative;
+        ret->needed_milli = mul_checked(f->lines[i].replica_milli, class->replicas);
         ret->free_milli = free;
         ret->largest_free_milli = 0;
         for (uint32_t j = 0; j < p->node_count; j++) {
             const struct node *n = &m->nodes[p->nodes[j]];
-            int64_t here = p->by_core ? n->room.free.core_milli : n->room.free.gpu_milli;
+            int64_t on_it = p->by_core ? n->room.free.core_milli : n->room.free.gpu_milli;
             if (node_usable(n))
-                ret->largest_free_milli = MAX(ret->largest_free_milli, here);
+                ret->largest_free_milli = MAX(ret->largest_free_milli, on_it);
         }
     }
 }
@@ -285,6 +327,8 @@ static enum market_obstacle obstacle(const struct market *m, const struct bid *b
 {
     if (b->parked)
         return OBSTACLE_BUDGET;
+    if (m->settings[SETTING_HOLD])
+        return OBSTACLE_PAUSED;
     if (!has_node)
         return OBSTACLE_NO_NODE;
     if (is_protected)

@@ -10,6 +10,8 @@ int64_t lease_surplus(const struct lease *l)
 
 bool lease_evictable(const struct market *m, const struct lease *l)
 {
+    if (l->fresh)
+        return !l->firm;
     return (l->state == LEASE_ASSIGNED || l->state == LEASE_RUNNING) && !l->firm && l->protected_until <= m->now;
 }
 
@@ -17,6 +19,8 @@ bool lease_evictable(const struct market *m, const struct lease *l)
 int64_t lease_bonus(const struct market *m, const struct lease *l)
 {
     time_ms horizon = MAX(m->settings[SETTING_HORIZON_MS], 1);
+    if (l->fresh)
+        return 0;
     int64_t bonus = mul_div_floor(m->bids[l->bid].restart_cost, 1000 * HOUR_MS, horizon);
     if (l->out_since == TIME_NEVER)
         return bonus;
@@ -56,30 +60,54 @@ static bool lease_is_blocked(const struct market *m, const struct lease *l)
     return false;
 }
 
+/* Counts what price may move into Φ and the lists that displacement walks, or out of them. */
+static void lease_stake(struct market *m, uint32_t lease, bool in)
+{
+    struct lease *l = &m->leases[lease];
+    if (l->firm)
+        return;
+    if (in)
+        seats_add(m, lease);
+    else
+        seats_remove(m, lease);
+    m->surplus_sum += in ? lease_surplus(l) : -lease_surplus(l);
+}
+
+static void lease_firm_count(struct market *m, const struct lease *l, int64_t sign)
+{
+    m->pools[l->pool].firm_milli += sign * l->units_milli;
+    for (uint32_t i = 0; i < l->placement_count; i++)
+        m->nodes[l->nodes[i]].firm_milli += sign * l->placements[i].units_milli;
+}
+
 static void lease_seat(struct market *m, uint32_t lease)
 {
     struct lease *l = &m->leases[lease];
     for (uint32_t i = 0; i < l->placement_count; i++) {
         struct market_placement *p = &l->placements[i];
-        CHECK(room_fits(&m->nodes[l->nodes[i]].room, &p->amounts, &p->gpus));
+        CHECK(room_fits(&m->nodes[l->nodes[i]].room, p, &p->gpus));
         node_take(m, l->nodes[i], lease, p);
     }
     struct pool *pool = &m->pools[l->pool];
     pool->used_milli += l->units_milli;
-    pool->firm_milli += l->firm ? l->units_milli : 0;
     pool->running++;
+    if (l->firm)
+        lease_firm_count(m, l, 1);
+    lease_stake(m, lease, true);
 }
 
 /* Its place is free for others from here on, though it may still stand there. */
 static void lease_unseat(struct market *m, uint32_t lease)
 {
     struct lease *l = &m->leases[lease];
+    lease_stake(m, lease, false);
     for (uint32_t i = 0; i < l->placement_count; i++)
         node_give(m, l->nodes[i], &l->placements[i]);
     struct pool *pool = &m->pools[l->pool];
     pool->used_milli -= l->units_milli;
-    pool->firm_milli -= l->firm ? l->units_milli : 0;
     pool->running--;
+    if (l->firm)
+        lease_firm_count(m, l, -1);
 }
 
 static void tell_allocated(struct market *m, uint32_t lease)
@@ -108,42 +136,73 @@ static void lease_fill(struct market *m, uint32_t lease, uint32_t bid, struct si
     struct bid *b = &m->bids[bid];
     struct lease *l = &m->leases[lease];
     time_ms term = b->term ? b->term : m->settings[SETTING_TERM_MS];
-    bool firm = m->classes[b->class].kind == BID_FIRM;
+    bool firm = class_form(m, &m->classes[b->class])->kind == BID_FIRM;
     *l = (struct lease){.bid = bid, .state = LEASE_ASSIGNED, .alternative = site->alternative,
         .pool = site->pool, .placements = TAKE(site->placements), .nodes = TAKE(site->nodes),
         .placement_count = site->count, .gone = xcalloc(site->count, sizeof *l->gone),
         .units_milli = site->units_milli, .limit_rate = site->limit_rate, .ask_rate = site->ask_rate,
-        .rate = site->rate, .locked_rate = firm ? site->rate : 0, .firm = firm,
+        .rate = site->rate, .locked_rate = firm ? site->rate : 0, .firm = firm, .fresh = true,
         .protected_until = m->now + bid_minimum_run(m, b), .term_until = firm ? m->now + term : 0,
         .out_since = TIME_NEVER};
     time_ms span = firm ? term : bid_minimum_run(m, b) + b->notice;
-    struct tenant *t = tenant_get(m, b->tenant);
+    struct tenant *t = &m->tenants[b->tenant];
     if (t->limited) {
         l->escrow = narrow_checked((int128)l->limit_rate * span / RATE_SCALE);
         t->held += l->escrow;
     }
 }
 
+/* Takes back what this batch had opened and nobody was told of. */
+static void lease_withdraw(struct market *m, uint32_t lease)
+{
+    struct lease *l = &m->leases[lease];
+    uint32_t bid = l->bid;
+    struct bid *b = &m->bids[bid];
+    lease_unseat(m, lease);
+    for (uint32_t i = 0; i < l->placement_count; i++)
+        node_lease_remove(&m->nodes[l->nodes[i]], lease);
+    m->tenants[b->tenant].held -= l->escrow;
+    if (l->firm)
+        ladder_add(m, bid);
+    lease_free(m, lease);
+    b->lease = 0;
+    b->attempt--;
+    bid_wait(m, bid);
+}
+
 void lease_open(struct market *m, uint32_t bid, struct plan *plan)
 {
     for (uint32_t i = 0; i < plan->site.victim_count; i++)
-        lease_preempt(m, plan->site.victims[i], RELEASE_PREEMPTED, NULL);
-    for (size_t i = m->events->count - plan->site.victim_count; i < m->events->count; i++) {
-        m->events->items[i].preempting.by_units_milli = plan->site.units_milli;
-        m->events->items[i].preempting.by_limit = plan->site.limit_rate / plan->site.units_milli;
-    }
+        if (m->leases[plan->site.victims[i]].fresh)
+            lease_withdraw(m, plan->site.victims[i]);
+        else
+            lease_preempt(m, plan->site.victims[i], RELEASE_PREEMPTED, &plan->site);
     uint32_t lease = lease_new(m);
     bid_dequeue(m, bid);
     lease_fill(m, lease, bid, &plan->site);
     struct bid *b = &m->bids[bid];
     b->lease = lease;
     b->attempt++;
-    b->running = !m->leases[lease].firm;
-    if (b->running)
-        tree_insert(m, &m->classes[b->class].running, bid);
+    if (m->leases[lease].firm)
+        ladder_remove(m, bid);
     lease_seat(m, lease);
-    m->leases[lease].blocked = lease_is_blocked(m, &m->leases[lease]);
-    tell_allocated(m, lease);
+    ARRAY_RESERVE(m->fresh, m->fresh_count, m->fresh_capacity);
+    m->fresh[m->fresh_count++] = lease;
+}
+
+void leases_tell(struct market *m)
+{
+    for (uint32_t i = 0; i < m->fresh_count; i++) {
+        uint32_t lease = m->fresh[i];
+        struct lease *l = &m->leases[lease];
+        if (!l->fresh)
+            continue;
+        l->fresh = false;
+        l->blocked = lease_is_blocked(m, l);
+        seats_update(m, lease); /* it has a stay bonus from here on */
+        tell_allocated(m, lease);
+    }
+    m->fresh_count = 0;
 }
 
 void lease_start(struct market *m, uint32_t lease)
@@ -170,10 +229,8 @@ static void vacate(struct market *m, uint32_t lease, enum market_release reason,
     struct lease *l = &m->leases[lease];
     struct bid *b = &m->bids[l->bid];
     lease_unseat(m, lease);
-    if (b->running) {
-        tree_remove(m, &m->classes[b->class].running, l->bid);
-        b->running = false;
-    }
+    if (b->on_curve)
+        ladder_remove(m, l->bid);
     l->state = LEASE_VACATING;
     l->reason = reason;
     l->waits = waits;
@@ -185,10 +242,11 @@ static void vacate(struct market *m, uint32_t lease, enum market_release reason,
         else
             node_lease_remove(&m->nodes[l->nodes[i]], lease);
     ARRAY_RESERVE(m->vacating, m->vacating_count, m->vacating_capacity);
+    l->vacating_at = m->vacating_count;
     m->vacating[m->vacating_count++] = lease;
 }
 
-void lease_preempt(struct market *m, uint32_t lease, enum market_release reason, const struct lease *by)
+void lease_preempt(struct market *m, uint32_t lease, enum market_release reason, const struct site *by)
 {
     struct lease *l = &m->leases[lease];
     if (l->state == LEASE_VACATING) {
@@ -256,11 +314,9 @@ void lease_replica_ended(struct market *m, uint32_t lease, uint32_t role, uint32
 
 static void vacating_remove(struct market *m, uint32_t lease)
 {
-    uint32_t i = 0;
-    while (m->vacating[i] != lease)
-        i++;
-    memmove(m->vacating + i, m->vacating + i + 1, (m->vacating_count - i - 1) * sizeof *m->vacating);
-    m->vacating_count--;
+    uint32_t at = m->leases[lease].vacating_at, last = m->vacating[--m->vacating_count];
+    m->vacating[at] = last;
+    m->leases[last].vacating_at = at;
 }
 
 static void lease_leave(struct market *m, uint32_t lease)
@@ -288,12 +344,11 @@ void lease_close(struct market *m, uint32_t lease, enum market_release reason, t
         ledger_charge(m, lease, MIN(at, m->now));
         ledger_line(m, lease);
     }
-    tenant_get(m, b->tenant)->held -= l->escrow;
+    m->tenants[b->tenant].held -= l->escrow;
     l->escrow = 0;
     lease_leave(m, lease);
-    if (b->running)
-        tree_remove(m, &m->classes[b->class].running, bid);
-    b->running = false;
+    if (b->on_curve)
+        ladder_remove(m, bid);
     b->lease = 0;
     struct market_event *e = event_add(m, EVENT_RELEASED, bid);
     e->released.reason = reason;
@@ -349,18 +404,21 @@ static int64_t asks_now(const struct market *m, const struct lease *l)
     return narrow_checked(asks);
 }
 
-static const struct class_pool *lease_entry(const struct market *m, const struct lease *l)
+/* Its limit or asks move: Φ and the lists with it. */
+static void lease_terms(struct market *m, uint32_t lease, int64_t limit_rate, int64_t ask_rate)
 {
-    const struct class *c = &m->classes[m->bids[l->bid].class];
-    for (uint32_t i = 0; i < c->pool_count; i++)
-        if (c->pools[i].pool == l->pool && c->pools[i].alternative == l->alternative)
-            return &c->pools[i];
-    return NULL;
+    struct lease *l = &m->leases[lease];
+    if (l->limit_rate == limit_rate && l->ask_rate == ask_rate)
+        return;
+    lease_stake(m, lease, false);
+    l->limit_rate = limit_rate;
+    l->ask_rate = ask_rate;
+    lease_stake(m, lease, true);
 }
 
 static int64_t rate_now(const struct market *m, const struct lease *l)
 {
-    const struct class_pool *at;
+    const struct line *at;
     struct candidate c = bid_candidate(m, &m->bids[l->bid]);
     return CLAMP(l->limit_rate - menu_best(m, &c, &at), l->ask_rate, MAX(l->limit_rate, l->ask_rate));
 }
@@ -387,11 +445,12 @@ void lease_set_limit(struct market *m, uint32_t lease)
     struct bid *b = &m->bids[l->bid];
     if (b->pending_limit < 0 || l->protected_until > m->now || l->firm)
         return;
+    lease_stake(m, lease, false); /* its rank moves too */
     bid_set_limit(m, l->bid, b->pending_limit);
     b->pending_limit = -1;
-    const struct class_pool *cp = lease_entry(m, l);
-    if (cp)
-        l->limit_rate = mul_checked(ratio_apply(b->limit, cp->ratio), l->units_milli);
+    udollar transfer = class_form(m, &m->classes[b->class])->alternatives[l->alternative].transfer;
+    l->limit_rate = mul_checked(bid_value(b, l->alternative) - transfer, l->units_milli);
+    lease_stake(m, lease, true);
     rate_set(m, lease, rate_now(m, l));
 }
 
@@ -409,11 +468,11 @@ static void term_end(struct market *m, uint32_t lease)
         l->locked_rate = l->rate;
         return;
     }
-    m->pools[l->pool].firm_milli -= l->units_milli;
+    lease_firm_count(m, l, -1);
     l->firm = false;
     l->protected_until = m->now;
-    b->running = true;
-    tree_insert(m, &m->classes[b->class].running, l->bid);
+    ladder_add(m, l->bid);
+    lease_stake(m, lease, true);
 }
 
 static void money_watch(struct market *m, struct lease *l)
@@ -437,8 +496,11 @@ void lease_tick(struct market *m)
             continue;
         lease_set_limit(m, i);
         if (l->protected_until <= m->now)
-            l->ask_rate = asks_now(m, l);
+            lease_terms(m, i, l->limit_rate, asks_now(m, l));
+        bool was_out = l->out_since != TIME_NEVER;
         money_watch(m, l);
+        if (was_out || l->out_since != TIME_NEVER)
+            seats_update(m, i);
         rate_set(m, i, rate_now(m, l));
         if (l->protected_until <= m->now && l->limit_rate < l->ask_rate)
             lease_preempt(m, i, RELEASE_PREEMPTED, NULL);

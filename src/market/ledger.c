@@ -7,19 +7,22 @@
 
 #define LINE_MS 60000 /* a bill line at least so often */
 
+uint32_t account_find(struct market *m, struct market_account name)
+{
+    struct map *by = &m->accounts_by[(uint32_t)name.kind * 2 + (uint32_t)name.currency];
+    uint32_t slot = (uint32_t)map_get(by, name.id + 1);
+    if (slot)
+        return slot;
+    ARRAY_RESERVE(m->accounts, m->account_count, m->account_capacity);
+    slot = m->account_count++;
+    m->accounts[slot] = (struct account){.name = name};
+    map_set(by, name.id + 1, slot);
+    return slot;
+}
+
 struct account *account_get(struct market *m, struct market_account name)
 {
-    _cleanup_buf_ struct buf key = BUF_INIT(64);
-    pack_u64(&key, (uint64_t)name.kind);
-    pack_u64(&key, name.id);
-    uint32_t slot = (uint32_t)str_map_get(&m->account_by_name, buf_str(&key));
-    if (slot == 0) {
-        ARRAY_RESERVE(m->accounts, m->account_count, m->account_capacity);
-        slot = m->account_count++;
-        m->accounts[slot] = (struct account){.name = name};
-        str_map_set(&m->account_by_name, buf_str(&key), slot);
-    }
-    return &m->accounts[slot];
+    return &m->accounts[account_find(m, name)];
 }
 
 void ledger_move(struct market *m, struct market_account from, struct market_account to, udollar amount, uint32_t pool)
@@ -38,21 +41,21 @@ void ledger_move(struct market *m, struct market_account from, struct market_acc
     e->entry.pool = m->pools[pool].id;
 }
 
-struct tenant *tenant_get(struct market *m, market_id id)
+uint32_t tenant_find(struct market *m, market_id id)
 {
     uint32_t slot = (uint32_t)map_get(&m->tenant_by_id, id);
-    if (slot == 0) {
-        ARRAY_RESERVE(m->tenants, m->tenant_count, m->tenant_capacity);
-        slot = m->tenant_count++;
-        m->tenants[slot] = (struct tenant){.id = id};
-        map_set(&m->tenant_by_id, id, slot);
-    }
-    return &m->tenants[slot];
+    if (slot)
+        return slot;
+    ARRAY_RESERVE(m->tenants, m->tenant_count, m->tenant_capacity);
+    slot = m->tenant_count++;
+    m->tenants[slot] = (struct tenant){.id = id};
+    map_set(&m->tenant_by_id, id, slot);
+    return slot;
 }
 
-bool tenant_can_start(const struct market *m, market_id tenant, int64_t limit_rate, time_ms span)
+bool tenant_can_start(const struct market *m, uint32_t tenant, int64_t limit_rate, time_ms span)
 {
-    const struct tenant *t = &m->tenants[map_get(&m->tenant_by_id, tenant)];
+    const struct tenant *t = &m->tenants[tenant];
     if (!t->limited)
         return true;
     int128 needed = ((int128)limit_rate * span + RATE_SCALE - 1) / RATE_SCALE;
@@ -61,12 +64,12 @@ bool tenant_can_start(const struct market *m, market_id tenant, int64_t limit_ra
 
 static struct market_account tenant_account(const struct market *m, const struct lease *l)
 {
-    return (struct market_account){ACCOUNT_TENANT, m->bids[l->bid].tenant};
+    return (struct market_account){.kind = ACCOUNT_TENANT, .id = m->tenants[m->bids[l->bid].tenant].id};
 }
 
 static struct market_account pool_account(const struct market *m, const struct lease *l)
 {
-    return (struct market_account){ACCOUNT_POOL, m->pools[l->pool].id};
+    return (struct market_account){.kind = ACCOUNT_POOL, .id = m->pools[l->pool].id};
 }
 
 /* What the sellers of its nodes are due for `span` ms; negative takes it back. */
@@ -96,7 +99,7 @@ udollar ledger_accrue(struct market *m, uint32_t lease, time_ms to)
     l->booked = whole;
     struct bid *b = &m->bids[l->bid];
     b->charged += due;
-    struct tenant *t = tenant_get(m, b->tenant);
+    struct tenant *t = &m->tenants[b->tenant];
     t->spent += due;
     udollar from_escrow = MIN(due, l->escrow);
     l->escrow -= from_escrow;
@@ -116,7 +119,7 @@ static void tell_charged(struct market *m, uint32_t lease, enum market_charge ki
     const struct lease *l = &m->leases[lease];
     struct market_event *e = event_add(m, EVENT_CHARGED, l->bid);
     e->charged.kind = kind;
-    e->charged.tenant = m->bids[l->bid].tenant;
+    e->charged.tenant = m->tenants[m->bids[l->bid].tenant].id;
     e->charged.pool = m->pools[l->pool].id;
     e->charged.from = from;
     e->charged.to = l->accrued_to;
@@ -153,7 +156,7 @@ void ledger_uncharge(struct market *m, uint32_t lease, time_ms from)
     l->booked = l->line_booked = whole;
     l->accrued_to = l->line_from = end;
     m->bids[l->bid].charged -= back;
-    tenant_get(m, m->bids[l->bid].tenant)->spent -= back;
+    m->tenants[m->bids[l->bid].tenant].spent -= back;
     ledger_move(m, pool_account(m, l), tenant_account(m, l), back, l->pool);
 }
 
@@ -179,7 +182,7 @@ void ledger_book_all(struct market *m)
         struct lease *l = &m->leases[i];
         if (l->state == LEASE_NONE || !l->charging)
             continue;
-        dues[count++] = (struct due){m->bids[l->bid].tenant, l->pool, ledger_accrue(m, i, m->now)};
+        dues[count++] = (struct due){m->tenants[m->bids[l->bid].tenant].id, l->pool, ledger_accrue(m, i, m->now)};
         if (l->accrued_to - l->line_from >= LINE_MS)
             ledger_line(m, i);
     }
@@ -188,8 +191,8 @@ void ledger_book_all(struct market *m)
         udollar sum = 0;
         for (next = i; next < count && due_compare(&dues[i], &dues[next], NULL) == 0; next++)
             sum += dues[next].amount;
-        ledger_move(m, (struct market_account){ACCOUNT_TENANT, dues[i].tenant},
-                    (struct market_account){ACCOUNT_POOL, m->pools[dues[i].pool].id}, sum, dues[i].pool);
+        ledger_move(m, (struct market_account){.kind = ACCOUNT_TENANT, .id = dues[i].tenant},
+                    (struct market_account){.kind = ACCOUNT_POOL, .id = m->pools[dues[i].pool].id}, sum, dues[i].pool);
     }
     xfree(dues);
 }
@@ -197,12 +200,12 @@ void ledger_book_all(struct market *m)
 static udollar pay_asks(struct market *m, uint32_t pool, udollar left)
 {
     struct pool *p = &m->pools[pool];
-    struct market_account from = {ACCOUNT_POOL, p->id};
+    struct market_account from = {.kind = ACCOUNT_POOL, .id = p->id};
     for (uint32_t i = 0; i < p->seller_count; i++) {
         struct seller *s = &p->sellers[i];
         udollar due = narrow_checked(s->ask_sum / RATE_SCALE) - s->ask_paid;
         due = CLAMP(due, 0, left);
-        ledger_move(m, from, (struct market_account){ACCOUNT_SELLER, s->id}, due, pool);
+        ledger_move(m, from, (struct market_account){.kind = ACCOUNT_SELLER, .id = s->id}, due, pool);
         s->ask_paid += due;
         left -= due;
     }
@@ -212,9 +215,9 @@ static udollar pay_asks(struct market *m, uint32_t pool, udollar left)
 static void pay_rent(struct market *m, uint32_t pool, udollar rent)
 {
     struct pool *p = &m->pools[pool];
-    struct market_account from = {ACCOUNT_POOL, p->id};
+    struct market_account from = {.kind = ACCOUNT_POOL, .id = p->id};
     udollar fee = mul_div_floor(rent, m->settings[SETTING_FEE_PERMILLE], 1000);
-    ledger_move(m, from, (struct market_account){ACCOUNT_FEE, 0}, fee, pool);
+    ledger_move(m, from, (struct market_account){.kind = ACCOUNT_FEE}, fee, pool);
     int128 weights = 0, used = 0;
     for (uint32_t i = 0; i < p->seller_count; i++) {
         weights += MAX(p->sellers[i].rent_weight, 0);
@@ -225,7 +228,7 @@ static void pay_rent(struct market *m, uint32_t pool, udollar rent)
         int128 part = weights ? MAX(s->rent_weight, 0) : MAX(s->used, 0), whole = weights ? weights : used;
         /* in thousandths of thousandths of the whole: the product stays within 128 bits */
         udollar share = whole ? mul_div_floor(rent - fee, (int64_t)(part * 1000000 / whole), 1000000) : 0;
-        ledger_move(m, from, (struct market_account){ACCOUNT_SELLER, s->id}, share, pool);
+        ledger_move(m, from, (struct market_account){.kind = ACCOUNT_SELLER, .id = s->id}, share, pool);
         s->rent_weight = s->used = 0;
     }
 }
@@ -233,7 +236,7 @@ static void pay_rent(struct market *m, uint32_t pool, udollar rent)
 void ledger_settle(struct market *m)
 {
     for (uint32_t i = 1; i < m->pool_count; i++) {
-        udollar balance = account_get(m, (struct market_account){ACCOUNT_POOL, m->pools[i].id})->balance;
+        udollar balance = account_get(m, (struct market_account){.kind = ACCOUNT_POOL, .id = m->pools[i].id})->balance;
         if (balance <= 0)
             continue;
         udollar left = pay_asks(m, i, balance);
@@ -249,7 +252,7 @@ static udollar lease_run_out(const struct market *m, const struct lease *l)
     return narrow_checked(((int128)l->limit_rate * span + RATE_SCALE - 1) / RATE_SCALE);
 }
 
-static uint32_t least_valuable(const struct market *m, market_id tenant)
+static uint32_t least_valuable(const struct market *m, uint32_t tenant)
 {
     uint32_t least = 0;
     for (uint32_t i = 1; i < m->lease_count; i++) {
@@ -270,12 +273,12 @@ void ledger_budgets(struct market *m)
         int128 needed = 0;
         for (uint32_t i = 1; i < m->lease_count; i++) {
             const struct lease *l = &m->leases[i];
-            if (l->state == LEASE_NONE || m->bids[l->bid].tenant != m->tenants[t].id)
+            if (l->state == LEASE_NONE || m->bids[l->bid].tenant != t)
                 continue;
             needed += l->firm ? MAX(l->escrow, 0) : lease_run_out(m, l);
         }
         for (uint32_t least; needed > (int128)m->tenants[t].budget - m->tenants[t].spent;) {
-            least = least_valuable(m, m->tenants[t].id);
+            least = least_valuable(m, t);
             if (least == 0)
                 break;
             needed -= lease_run_out(m, &m->leases[least]);

@@ -42,6 +42,8 @@ struct market *market_new(uint64_t seed)
     memcpy(m->settings, setting_defaults, sizeof m->settings);
     ARRAY_RESERVE(m->nodes, m->node_count, m->node_capacity);
     ARRAY_RESERVE(m->pools, m->pool_count, m->pool_capacity);
+    ARRAY_RESERVE(m->forms, m->form_count, m->form_capacity);
+    ARRAY_RESERVE(m->curves, m->curve_count, m->curve_capacity);
     ARRAY_RESERVE(m->classes, m->class_count, m->class_capacity);
     ARRAY_RESERVE(m->bids, m->bid_count, m->bid_capacity);
     ARRAY_RESERVE(m->leases, m->lease_count, m->lease_capacity);
@@ -50,11 +52,16 @@ struct market *market_new(uint64_t seed)
     m->nodes[0] = (struct node){0};
     m->pools[0] = (struct pool){0};
     m->classes[0] = (struct class){0};
+    m->forms[0] = (struct form){0};
+    m->curves[0] = (struct curve){0};
     m->bids[0] = (struct bid){0};
     m->leases[0] = (struct lease){0};
     m->tenants[0] = (struct tenant){0};
     m->accounts[0] = (struct account){0};
-    m->node_count = m->pool_count = m->class_count = m->bid_count = m->lease_count = m->tenant_count = m->account_count = 1;
+    m->node_count = m->pool_count = m->class_count = m->form_count = m->curve_count = 1;
+    m->bid_count = m->lease_count = m->tenant_count = m->account_count = 1;
+    m->scratch = scratch_new();
+    m->cold = true;
     return m;
 }
 
@@ -67,25 +74,36 @@ void market_free(struct market *m)
     for (uint32_t i = 0; i < m->pool_count; i++) {
         xfree(m->pools[i].nodes);
         xfree(m->pools[i].sellers);
+        xfree(m->pools[i].uses);
+        layout_fini(&m->pools[i]);
     }
-    for (uint32_t i = 0; i < m->class_count; i++)
-        class_fini(&m->classes[i]);
+    for (uint32_t i = 0; i < m->form_count; i++)
+        form_fini(&m->forms[i]);
+    for (uint32_t i = 0; i < m->curve_count; i++)
+        curve_fini(&m->curves[i]);
+    for (uint32_t i = 0; i < m->bid_count; i++)
+        xfree(m->bids[i].limits);
     for (uint32_t i = 0; i < m->lease_count; i++) {
         xfree(m->leases[i].placements);
         xfree(m->leases[i].nodes);
         xfree(m->leases[i].gone);
         xfree(m->leases[i].spans);
     }
-    void *arrays[] = {m->nodes, m->pools, m->classes, m->bids, m->free_bids, m->leases, m->free_leases,
-                      m->tenants, m->accounts, m->parked, m->vacating, m->touched};
+    void *arrays[] = {m->nodes, m->pools, m->classes, m->forms, m->curves, m->free_classes, m->free_forms, m->free_curves,
+                      m->bids, m->free_bids, m->leases, m->free_leases, m->tenants, m->accounts, m->parked, m->vacating,
+                      m->touched, m->fresh};
     for (size_t i = 0; i < ARRAY_COUNT(arrays); i++)
         xfree(arrays[i]);
     map_fini(&m->node_by_id);
     map_fini(&m->bid_by_id);
     map_fini(&m->tenant_by_id);
-    str_map_fini(&m->class_by_key);
+    map_fini(&m->class_by_form);
+    str_map_fini(&m->form_by_key);
+    str_map_fini(&m->curve_by_key);
     str_map_fini(&m->pool_by_key);
-    str_map_fini(&m->account_by_name);
+    for (size_t i = 0; i < ARRAY_COUNT(m->accounts_by); i++)
+        map_fini(&m->accounts_by[i]);
+    scratch_free(m->scratch);
     xfree(m);
 }
 
@@ -143,8 +161,8 @@ static struct refusal check_alternative(const struct market_bid *bid, size_t i)
     const struct market_choice *c = &a->choices[0];
     if (a->limit < 0 || a->limit > MARKET_RATE_MAX)
         return refuse_bound("limit", a->limit, 0, MARKET_RATE_MAX);
-    if (a->transfer != 0)
-        return refuse(REFUSED_UNSUPPORTED, "transfer");
+    if (a->transfer < 0 || a->transfer > MARKET_RATE_MAX)
+        return refuse_bound("transfer", a->transfer, 0, MARKET_RATE_MAX);
     if (c->speed_milli < 1 || c->speed_milli > MARKET_SPEED_MAX)
         return refuse_bound("speed", c->speed_milli, 1, MARKET_SPEED_MAX);
     if (!amounts_valid(&c->amounts))
@@ -187,18 +205,19 @@ static struct refusal check_bid(const struct market_bid *bid)
 }
 
 /* Some alternative must fit an empty fleet of the nodes that there are, up or down. */
-static struct refusal check_possible(const struct market *m, const struct class *class)
+static struct refusal check_possible(const struct market *m, const struct form *form, uint32_t replicas)
 {
     int64_t most = 0;
-    for (uint32_t i = 0; i < class->pool_count; i++) {
-        const struct class_pool *cp = &class->pools[i];
-        if (cp->fits && cp->units_milli > MARKET_UNITS_MAX * 1000)
-            return refuse_bound("units", cp->units_milli / 1000, 1, MARKET_UNITS_MAX);
-        if (cp->fits)
+    for (uint32_t i = 0; i < form->line_count; i++) {
+        const struct line *line = &form->lines[i];
+        int64_t here = line_capacity(m, form, line, replicas);
+        if (here >= replicas && line->replica_milli * replicas > MARKET_UNITS_MAX * 1000)
+            return refuse_bound("units", line->replica_milli * replicas / 1000, 1, MARKET_UNITS_MAX);
+        if (here >= replicas)
             return accept();
-        most = MAX(most, plan_capacity(m, class, cp, class->replicas));
+        most = MAX(most, here);
     }
-    return (struct refusal){REFUSED_IMPOSSIBLE, "resources", {class->replicas, most, 0}};
+    return (struct refusal){REFUSED_IMPOSSIBLE, "resources", {replicas, most, 0}};
 }
 
 static struct refusal bid_check(const struct market *m, const struct market_bid *bid)
@@ -206,11 +225,27 @@ static struct refusal bid_check(const struct market *m, const struct market_bid 
     struct refusal r = check_bid(bid);
     if (r.reason)
         return r;
-    struct class class;
-    class_make(m, bid, &class);
-    r = check_possible(m, &class);
-    class_fini(&class);
+    struct form form;
+    form_make(m, bid, &form);
+    r = check_possible(m, &form, bid->roles[0].replicas_min);
+    form_fini(&form);
     return r;
+}
+
+/* The limits by alternative, and the best of them. */
+static void bid_limits(struct bid *b, const struct market_bid *bid)
+{
+    bool equal = true;
+    b->limit = b->value = bid->alternatives[0].limit;
+    for (size_t i = 1; i < bid->alternative_count; i++) {
+        equal &= bid->alternatives[i].limit == b->limit;
+        b->value = MAX(b->value, bid->alternatives[i].limit);
+    }
+    if (equal)
+        return;
+    b->limits = xcalloc(bid->alternative_count, sizeof *b->limits);
+    for (size_t i = 0; i < bid->alternative_count; i++)
+        b->limits[i] = (uint32_t)bid->alternatives[i].limit;
 }
 
 static struct refusal bid_add(struct market *m, const struct market_bid *bid)
@@ -221,18 +256,20 @@ static struct refusal bid_add(struct market *m, const struct market_bid *bid)
     if (r.reason)
         return r;
     uint32_t class = class_find(m, bid);
-    r = check_possible(m, &m->classes[class]);
-    if (r.reason)
+    r = check_possible(m, class_form(m, &m->classes[class]), m->classes[class].replicas);
+    if (r.reason) {
+        class_release(m, class);
         return r;
+    }
     uint64_t batch_seed = siphash((struct hash_key){m->seed, 0}, &m->batch, sizeof m->batch);
     uint32_t slot = bid_new(m);
-    m->bids[slot] = (struct bid){.id = bid->id, .tenant = bid->tenant, .batch = m->batch,
+    m->bids[slot] = (struct bid){.id = bid->id, .tenant = tenant_find(m, bid->tenant), .batch = m->batch,
         .tie_key = siphash((struct hash_key){batch_seed, 0}, &bid->request_key, sizeof bid->request_key),
-        .limit = bid->alternatives[0].limit, .pending_limit = -1, .notice = bid->notice,
-        .minimum_run = bid->minimum_run, .term = bid->term, .restart_cost = bid->restart_cost,
-        .class = class, .renew = bid->renew, .urgent = bid->urgent};
+        .pending_limit = -1, .notice = bid->notice, .minimum_run = bid->minimum_run, .term = bid->term,
+        .restart_cost = bid->restart_cost, .class = class, .renew = bid->renew, .urgent = bid->urgent};
+    bid_limits(&m->bids[slot], bid);
+    m->classes[class].bids++;
     map_set(&m->bid_by_id, bid->id, slot);
-    tenant_get(m, bid->tenant);
     bid_enqueue(m, slot);
     return accept();
 }
@@ -245,6 +282,8 @@ static struct refusal bid_change(struct market *m, market_id id, udollar limit)
     if (limit < 0 || limit > MARKET_RATE_MAX)
         return refuse_bound("limit", limit, 0, MARKET_RATE_MAX);
     struct bid *b = &m->bids[slot];
+    if (b->limits && b->limit == 0)
+        return refuse(REFUSED_STATE, "limit");
     if (b->lease) {
         b->pending_limit = limit;
         if (m->leases[b->lease].state != LEASE_VACATING)
@@ -262,8 +301,13 @@ static struct refusal bid_cancel(struct market *m, market_id id)
     uint32_t slot = (uint32_t)map_get(&m->bid_by_id, id);
     if (slot == 0)
         return refuse(REFUSED_UNKNOWN, "bid");
-    if (m->bids[slot].lease) {
-        lease_preempt(m, m->bids[slot].lease, RELEASE_CANCELLED, NULL);
+    uint32_t lease = m->bids[slot].lease;
+    if (lease && m->leases[lease].blocked) { /* nothing of it can stand anywhere yet */
+        lease_close(m, lease, RELEASE_CANCELLED, m->now, false);
+        return accept();
+    }
+    if (lease) {
+        lease_preempt(m, lease, RELEASE_CANCELLED, NULL);
         return accept();
     }
     bid_dequeue(m, slot);
@@ -325,6 +369,18 @@ static struct refusal node_command(struct market *m, const struct market_command
 
 /* ---- leases, settings, accounts, ticks --------------------------------------------------------------- */
 
+/* Every class is looked at again in this batch. */
+static void clear_all(struct market *m)
+{
+    for (uint32_t i = 1; i < m->class_count; i++) {
+        m->classes[i].failed = false;
+        if (m->classes[i].waiting)
+            class_touch(m, i);
+    }
+    for (uint32_t i = 1; i < m->pool_count; i++)
+        m->pools[i].dirty = true;
+}
+
 static struct refusal lease_command(struct market *m, const struct market_command *c)
 {
     uint32_t bid = (uint32_t)map_get(&m->bid_by_id, c->lease.bid);
@@ -349,6 +405,8 @@ static struct refusal setting_set(struct market *m, enum market_setting name, in
         return refuse(REFUSED_UNKNOWN, "setting");
     if (value < setting_range[name].least || value > setting_range[name].most)
         return refuse_bound("value", value, setting_range[name].least, setting_range[name].most);
+    if (name == SETTING_HOLD && value == 0)
+        clear_all(m);
     m->settings[name] = value;
     return accept();
 }
@@ -357,7 +415,7 @@ static struct refusal account_set(struct market *m, market_id tenant, bool limit
 {
     if (limited && budget < 0)
         return refuse_bound("budget", budget, 0, INT64_MAX);
-    struct tenant *t = tenant_get(m, tenant);
+    struct tenant *t = &m->tenants[tenant_find(m, tenant)];
     t->limited = limited;
     t->budget = budget;
     return accept();
@@ -376,21 +434,13 @@ static void parked_release(struct market *m)
     xfree(parked);
 }
 
-/* Every class is looked at again in this batch. */
-static void clear_all(struct market *m)
-{
-    for (uint32_t i = 1; i < m->class_count; i++) {
-        m->classes[i].failed = false;
-        if (m->classes[i].waiting)
-            class_touch(m, i);
-    }
-}
-
 static void tick(struct market *m)
 {
     time_ms since = m->last_tick ? m->last_tick : m->now;
     m->last_tick = m->now;
     m->tick_wanted = false;
+    m->ticked = true;
+    layout_build(m);
     ledger_book_all(m);
     ledger_settle(m);
     menu_post(m, since);
@@ -402,6 +452,7 @@ static void tick(struct market *m)
 
 /* ---- a batch ------------------------------------------------------------------------------------------ */
 
+#define ORDER_BOOK 4 /* from here on commands look at pools as a whole */
 /* Settings, loss, releases, gain, cancels, reprices, arrivals; the tick last. */
 static int command_order(enum market_command_type type)
 {
@@ -498,6 +549,7 @@ static struct refusal command_apply(struct market *m, const struct market_comman
 
 struct place_in_batch {
     int order;
+    market_id of; /* arrivals: so that their order in the batch is nothing */
     size_t index;
 };
 
@@ -506,6 +558,8 @@ static int place_compare(const void *x, const void *y, const void *context)
     (void)context;
     const struct place_in_batch *a = x, *b = y;
     int c = COMPARE(a->order, b->order);
+    if (c == 0)
+        c = COMPARE(a->of, b->of);
     return c ? c : COMPARE(a->index, b->index);
 }
 
@@ -582,11 +636,15 @@ void market_apply(struct market *m, time_ms now, const struct market_command *co
     size_t first_event = events->count;
     struct place_in_batch *order = xcalloc(count + 1, sizeof *order);
     for (size_t i = 0; i < count; i++)
-        order[i] = (struct place_in_batch){command_order(commands[i].type), i};
+        order[i] = (struct place_in_batch){command_order(commands[i].type), commands[i].type == MARKET_BID_ADD ? commands[i].bid.id : 0, i};
     sort(order, count, sizeof *order, place_compare, NULL);
-    classes_refresh(m);
+    m->ticked = false;
     lease_due(m);
     for (size_t i = 0; i < count; i++) {
+        if (command_order(commands[order[i].index].type) >= ORDER_BOOK) {
+            layout_build(m);
+            forms_refresh(m);
+        }
         struct refusal r = command_apply(m, &commands[order[i].index]);
         if (r.reason == REFUSED_NONE)
             continue;
@@ -596,8 +654,13 @@ void market_apply(struct market *m, time_ms now, const struct market_command *co
         e->refused.field = r.field;
         memcpy(e->refused.numbers, r.numbers, sizeof r.numbers);
     }
+    layout_build(m);
+    forms_refresh(m);
     if (m->settings[SETTING_HOLD] == 0)
         clear_batch(m);
+    clear_finish(m);
+    if (m->ticked)
+        menu_gap(m);
     xfree(order);
     digest_batch(m, first_event);
     m->events = NULL;

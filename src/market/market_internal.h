@@ -5,7 +5,10 @@
  *
  *   node   stands in one pool, rack, fabric and zone; holds the leases on it
  *   pool   nodes of one SKU, size, zone and label set: what a price is posted for
- *   class  bids of one shape (replicas, alternatives, kind): they differ only in value and time
+ *   group  pools that every form treats alike: they share one dual price
+ *   form   what bids declare but for their number of replicas and their values
+ *   class  form × replicas: its bids differ only in value and time
+ *   curve  the demand of all classes that choose among pools alike: a ladder of values
  *   bid    waits in its class's tree, is parked (its project cannot pay), or has a lease
  *   lease  an allocation in time: assigned, running, vacating
  *
@@ -16,12 +19,18 @@
 #include "market/market.h"
 
 #define RATE_SCALE ((int128)1000 * HOUR_MS) /* milli-rate × ms -> µ$ */
-#define NODE_UNITS_MAX 64                   /* histogram: more free units than this count as this */
-#define RATIO_ONE 1000000                   /* ratios of limits are in millionths */
+#define NODE_STEPS_MAX 64
+#define STEP_ROWS (NODE_STEPS_MAX + 3)
+#define STEP_OUT 255     /* the node takes nothing new */
+#define RATIO_ONE 10000  /* of limits between alternatives: rounded up to a hundredth of a percent */
+#define SPANS_MAX 64
+#define ACCOUNT_NAMES 14 /* kinds × currencies */
 
 /* What is free on a node, with GPUs one by one. */
 struct room {
     struct market_amounts free;
+    int64_t units;                        /* thousandths of units that are not charged for */
+    uint64_t whole;                       /* bit i: nobody uses GPU i */
     uint16_t share[MARKET_NODE_GPUS_MAX]; /* thousandths free on each GPU */
 };
 
@@ -29,10 +38,13 @@ struct node {
     struct market_node spec;
     struct room room; /* a vacating lease counts as gone: see `vacating` */
     uint32_t pool;
+    uint32_t position, rack; /* in its pool, once that is laid out */
+    uint8_t step;            /* the row of the pool's bits it stands in; STEP_OUT = none */
     bool up, draining;
     uint32_t *leases; /* slots, in order of arrival */
     uint32_t lease_count, lease_capacity;
     uint32_t vacating; /* leases that were told to go and still stand here */
+    int64_t firm_milli; /* of leases that price may not move */
 };
 
 struct seller {
@@ -43,68 +55,154 @@ struct seller {
     int128 used;        /* milli-unit-ms since the last settlement */
 };
 
+struct rack {
+    uint32_t first, end; /* positions in the pool */
+    uint32_t fabric;     /* of the pool */
+    uint32_t full;       /* usable nodes that nobody uses at all */
+};
+
+/* A lease as displacement sees it, cheapest loss per unit first. */
+struct seat {
+    int64_t density; /* loss per unit: thousandths of µ$ per unit-hour */
+    uint32_t lease;
+};
+
+struct fabric {
+    market_id id;
+    uint32_t first, end;             /* racks of the pool */
+    uint32_t first_node, end_node;   /* positions */
+    uint32_t full;
+    struct seat *seats; /* leases with a node here, firm ones left out */
+    uint32_t seat_count, seat_capacity;
+};
+
 struct pool {
     market_id id, sku, accelerator, provider, region, zone;
     market_id labels[MARKET_LABELS_MAX];
     struct market_node sample; /* any node of it: amounts, labels, tenant are the same for all */
     bool by_core;
-    uint32_t *nodes; /* slots, by (fabric, rack, id) */
+    uint32_t *nodes; /* slots, by (fabric, rack, id) once laid out */
     uint32_t node_count, node_capacity;
-    uint32_t free_nodes[NODE_UNITS_MAX + 1]; /* usable nodes by whole free units */
-    int64_t units_milli, used_milli;         /* of usable nodes; of leases that were not told to go */
-    int64_t firm_milli;                      /* of used: leases that price may not move */
-    udollar lowest_ask, marginal, guide;
-    udollar scarcity;      /* exact; posted rounded down */
-    udollar post;          /* marginal + rounded scarcity */
-    udollar noted;         /* least post that admits a bid that was refused a free site; 0 = none */
+    bool laid_out, asks_stale;
+    uint32_t steps, words; /* whole units a node counts in; 64-bit words of a row */
+    uint64_t *bits;        /* row × words: nodes by step, see layout.c */
+    uint32_t counts[STEP_ROWS];
+    struct rack *racks;
+    uint32_t rack_count;
+    struct fabric *fabrics;
+    uint32_t fabric_count;
+    uint32_t full;
+    uint32_t most_in_rack, most_in_fabric; /* nodes, usable or not */
+    int64_t units_milli, used_milli;       /* of usable nodes; of leases that were not told to go */
+    int64_t firm_milli;                    /* of used: leases that price may not move */
+    udollar lowest_ask, highest_ask;       /* of usable nodes; 0 where there are none */
+    udollar marginal, guide;
+    udollar scarcity; /* exact; posted rounded down */
+    udollar post;     /* marginal + rounded scarcity */
+    udollar noted;    /* least post that admits a bid that was refused a free site; 0 = none */
     uint64_t running, waiting; /* waiting: at the last post */
     int64_t wanted_milli;      /* at the last post */
+    uint32_t group;
     struct seller *sellers;
     uint32_t seller_count, seller_capacity;
+    struct curve_use *uses; /* curves with a line here */
+    uint32_t use_count, use_capacity;
     bool dirty; /* capacity came free in this batch */
 };
 
-struct class_pool { /* one pool that one alternative may use */
-    uint32_t pool, alternative;
-    int64_t replica_milli; /* q of one replica there */
-    int64_t units_milli;   /* q of all replicas */
-    int64_t ratio;         /* limit there, in millionths of the first alternative's */
-    bool fits;             /* all replicas could stand together there, were it empty */
+struct curve_use {
+    uint32_t curve, line;
 };
 
-struct class {
-    struct buf key; /* the packed shape: what makes two bids of one class */
+struct line { /* a pool that one alternative of a form may use */
+    uint32_t pool, alternative;
+    int64_t ratio;         /* limit there per RATIO_ONE of the first alternative's, rounded up */
+    int64_t transfer;      /* µ$ per unit-hour */
+    int64_t replica_milli; /* q of one replica there */
+};
+
+struct form {
+    struct buf key; /* the packed shape: what makes two bids of one form */
     enum market_kind kind;
     market_id tenant; /* 0, or the one that alone may use unconfined nodes of its own */
-    uint32_t replicas;
     struct market_alternative *alternatives; /* `choices` and `limit` of these are not used */
     struct market_choice *choices;
     int64_t *ratios;
-    size_t alternative_count;
-    struct class_pool *pools; /* by (alternative, pool) */
-    uint32_t pool_count, pool_capacity;
+    uint32_t alternative_count;
+    struct line *lines; /* by (alternative, pool) */
+    uint32_t line_count, line_capacity;
+    uint32_t used_count; /* the first of them; the rest never beats one of these */
     uint64_t pools_version;
-    uint32_t waiting, running; /* roots of the trees of bids */
-    bool failed;               /* a head of this value did not start, and nothing has come free since */
+    uint32_t curve;   /* 0 where it has no line */
+    uint32_t classes; /* that have it */
+};
+
+struct class {
+    uint32_t form, replicas;
+    uint32_t waiting; /* root of the tree of bids */
+    uint32_t bids;    /* in the book, wherever they stand */
+    bool failed;      /* a head of this value did not start */
+    bool touched;     /* to be looked at in this batch */
     int64_t failed_value;
-    bool touched; /* to be looked at in this batch */
+};
+
+/* A class as its curve sees it: those that wait are met in order of size. */
+struct member {
+    int64_t units; /* milli, of the whole bid, on the curve's first line */
+    int64_t head;  /* limit of the best bid that waits; −1 = none waits */
+    uint32_t class;
+};
+
+struct rung {
+    int64_t units, waiting; /* milli, on the curve's first line; those that wait alone */
+    int128 value;  /* sum of limit × units */
+    uint32_t first, count; /* its bids, linked */
+};
+
+struct curve_line {
+    uint32_t pool;
+    int64_t ratio, transfer;
+    int64_t scale; /* units here per million on the first line */
+};
+
+struct curve {
+    struct buf key;
+    struct curve_line *lines;
+    uint32_t line_count;
+    struct member *members;
+    uint32_t member_count, member_capacity;
+    struct rung *rungs; /* ticks [base, base + rung_count) */
+    uint32_t base, rung_count;
+    uint64_t bid_count, waiting; /* bids; those that wait */
+    uint32_t forms; /* that have it */
+    int64_t *units_above, *waiting_above; /* suffix sums of the rungs, valid where not stale */
+    int128 *value_above;
+    bool stale;
 };
 
 enum lease_state { LEASE_NONE, LEASE_ASSIGNED, LEASE_RUNNING, LEASE_VACATING };
+
+struct span {
+    time_ms from;
+    int64_t rate;
+};
 
 struct lease {
     uint32_t bid;
     enum lease_state state;
     uint32_t alternative, pool;
+    uint32_t vacating_at; /* in the list of those */
     struct market_placement *placements;
     uint32_t *nodes; /* slots, one a placement */
     uint32_t placement_count;
     int64_t units_milli;
     int64_t limit_rate, ask_rate, rate, locked_rate; /* milli-rates; locked: firm */
+    int64_t density;     /* as its seats have it */
     bool firm;     /* price may not move it: inside its term */
     bool charging; /* its last replica has started, and contact is not lost */
     bool blocked;  /* something still vacates its nodes */
     bool waits;    /* its bid waits again when it has vacated */
+    bool fresh;    /* opened in this batch: nobody was told yet */
     bool *gone;    /* a placement whose replica has ended */
     enum market_release reason;
     time_ms protected_until, term_until, vacate_by, accrued_to, line_from;
@@ -115,26 +213,22 @@ struct lease {
     uint32_t span_count, span_capacity;
 };
 
-struct span {
-    time_ms from;
-    int64_t rate;
-};
-#define SPANS_MAX 64
-
 struct bid {
-    market_id id, tenant;
+    market_id id;
     uint64_t tie_key, batch;
-    int64_t limit; /* of the first alternative, µ$ per unit-hour: the value it is ranked by */
+    int64_t value; /* the best of its limits, µ$ per unit-hour: what it is ranked by */
+    int64_t limit; /* of the first alternative */
     int64_t pending_limit; /* a change that waits for the minimum run or term to end; -1 none */
+    uint32_t *limits; /* of every alternative; NULL where all are `limit` */
     time_ms notice, minimum_run, term;
     udollar restart_cost, charged;
+    uint32_t tenant; /* slot */
     uint32_t class, lease, attempt;
+    uint32_t left, right; /* tree of its class */
+    uint32_t tree_count;
+    uint32_t rung_next, rung_previous; /* others of its rung */
     bool renew, urgent;
-    bool parked, running, waiting; /* where it stands: in the list of parked ones, in a tree of its class */
-    /* tree of its class */
-    uint32_t left, right;
-    uint64_t tree_count;
-    int128 tree_limits; /* sum of limits below and here */
+    bool parked, waiting, on_curve; /* where it stands: list of parked ones, tree of its class, ladder */
 };
 
 struct tenant {
@@ -148,6 +242,9 @@ struct account {
     udollar balance;
 };
 
+/* Work space of one thread: what a search writes. */
+struct scratch;
+
 struct market {
     uint64_t seed, batch, digest;
     time_ms now, last_tick;
@@ -156,8 +253,15 @@ struct market {
     uint32_t node_count, node_capacity;
     struct pool *pools;
     uint32_t pool_count, pool_capacity;
+    struct form *forms;
+    uint32_t form_count, form_capacity;
     struct class *classes;
     uint32_t class_count, class_capacity;
+    struct curve *curves;
+    uint32_t curve_count, curve_capacity;
+    uint32_t *free_forms, free_form_count, free_form_capacity;
+    uint32_t *free_classes, free_class_count, free_class_capacity;
+    uint32_t *free_curves, free_curve_count, free_curve_capacity;
     struct bid *bids;
     uint32_t bid_count, bid_capacity, *free_bids, free_bid_count, free_bid_capacity;
     struct lease *leases;
@@ -170,30 +274,39 @@ struct market {
     uint32_t parked_count, parked_capacity;
     uint32_t *vacating; /* leases */
     uint32_t vacating_count, vacating_capacity;
-    struct map node_by_id, bid_by_id, tenant_by_id;
-    struct str_map class_by_key, pool_by_key, account_by_name;
-    uint64_t pools_version; /* moves when a pool appears or its nodes change */
-    uint64_t classes_version; /* the one that all classes have looked at */
+    struct map node_by_id, bid_by_id, tenant_by_id, class_by_form;
+    struct str_map form_by_key, pool_by_key, curve_by_key;
+    struct map accounts_by[ACCOUNT_NAMES]; /* by kind and currency: id + 1 -> slot */
+    uint64_t pools_version; /* moves when a pool appears */
+    uint64_t forms_version; /* the one that all forms have looked at */
     uint32_t *touched;      /* classes to clear in this batch */
     uint32_t touched_count, touched_capacity;
+    uint32_t *fresh; /* leases opened in this batch */
+    uint32_t fresh_count, fresh_capacity;
+    bool unlaid; /* a pool's nodes came or went, or their asks */
+    int128 surplus_sum; /* milli-rate, of leases that price may move */
     udollar surplus, bound; /* at the last tick */
-    bool tick_wanted;
+    bool tick_wanted, ticked; /* ticked: in this batch */
+    bool cold; /* nothing was ever cleared, or all is to be cleared anew */
+    struct scratch *scratch;
     struct market_events *events; /* of the batch that is being applied */
 };
 
-/* room.c: one node's insides */
+/* ---- room.c: one node's insides ---------------------------------------------------------------------- */
+
 bool amounts_valid(const struct market_amounts *a);
 /* q of these amounts on a node of that size, 0 where they can never fit. */
 int64_t amounts_units(const struct market_amounts *node, const struct market_amounts *amounts);
 struct room room_empty(const struct market_amounts *node);
-/* Whether they fit, and on which GPUs. */
-bool room_fits(const struct room *r, const struct market_amounts *amounts, uint64_t *ret_gpus);
-void room_take(struct room *r, const struct market_amounts *amounts, uint64_t gpus);
-void room_give(struct room *r, const struct market_amounts *amounts, uint64_t gpus);
-/* How many replicas of these amounts fit together. */
-int64_t room_count(const struct room *r, const struct market_amounts *amounts, int64_t most);
+/* Whether the placement's amounts and units fit; says on which GPUs. */
+bool room_fits(const struct room *r, const struct market_placement *p, uint64_t *ret_gpus);
+void room_take(struct room *r, const struct market_placement *p);
+void room_give(struct room *r, const struct market_placement *p);
+/* How many such replicas fit together. */
+int64_t room_count(const struct room *r, const struct market_placement *p, int64_t most);
 
-/* tree.c: nodes and pools */
+/* ---- tree.c: nodes and pools --------------------------------------------------------------------------- */
+
 void node_up(struct market *m, const struct market_node *spec);
 void node_down(struct market *m, uint32_t node);
 void node_drain(struct market *m, uint32_t node, bool draining);
@@ -206,48 +319,98 @@ void node_give(struct market *m, uint32_t node, const struct market_placement *p
 void node_lease_add(struct node *n, uint32_t lease);
 void node_lease_remove(struct node *n, uint32_t lease);
 bool choice_matches(const struct market_choice *choice, const struct pool *pool);
-/* [first, end) of the pool's nodes that share the rack (fabric) of the node at `first`. */
-uint32_t pool_rack_end(const struct market *m, const struct pool *p, uint32_t first);
-uint32_t pool_fabric_end(const struct market *m, const struct pool *p, uint32_t first);
-/* Nodes whose free whole units could hold q. */
-uint32_t pool_nodes_with(const struct pool *p, int64_t q_milli);
 /* What makes two nodes stand in one pool. */
 void pool_key(const struct market_node *spec, struct buf *out);
 struct seller *pool_seller(struct pool *p, market_id seller);
 
-/* class.c */
-uint32_t class_find(struct market *m, const struct market_bid *bid); /* adds it where it is new */
-/* The same of one's own, outside the market; class_fini gives it back. */
-void class_make(const struct market *m, const struct market_bid *bid, struct class *ret);
-void class_fini(struct class *class);
-void class_refresh(const struct market *m, struct class *class); /* pools that appeared since */
-uint32_t class_add(struct market *m, struct str key); /* 0: not the key of a class */
-void class_touch(struct market *m, uint32_t class);
-void classes_refresh(struct market *m);
-int64_t ratio_apply(int64_t limit, int64_t ratio);
+/* ---- layout.c: where a pool's free nodes are --------------------------------------------------------------- */
 
-/* book.c: the trees, by rank inside a class */
+/* Builds what is stale; everything below needs it. */
+void layout_build(struct market *m);
+void layout_fini(struct pool *p);
+/* Takes a node out of its pool's counts before a change, and puts it back after. */
+void node_uncount(struct market *m, struct node *n);
+void node_count(struct market *m, struct node *n);
+/* Nodes at this step or above, untouched ones included. */
+uint32_t pool_nodes_from(const struct pool *p, uint32_t step);
+/* The least step at which these amounts may fit. */
+uint32_t pool_step(const struct pool *p, const struct market_amounts *amounts);
+/* First node of the row at or after `from`, before `end`; `end` where there is none. */
+uint32_t row_next(const struct pool *p, uint32_t row, uint32_t from, uint32_t end);
+static inline uint32_t row_untouched(const struct pool *p)
+{
+    return p->steps + 2;
+}
+
+/* ---- form.c: forms, classes, curves ----------------------------------------------------------------------------- */
+
+uint32_t class_find(struct market *m, const struct market_bid *bid); /* adds it where it is new */
+/* A form of one's own, outside the market; form_fini gives it back. */
+void form_make(const struct market *m, const struct market_bid *bid, struct form *ret);
+void form_fini(struct form *form);
+/* For a snapshot: into an empty slot; false where it is not the key of a form. */
+bool form_restore(struct market *m, uint32_t slot, struct str key);
+void class_index(struct market *m, uint32_t class);
+void class_release(struct market *m, uint32_t class); /* dropped where no bid has it */
+void class_touch(struct market *m, uint32_t class);
+/* After pools appeared: lines and curves anew. */
+void forms_refresh(struct market *m);
+void curve_fini(struct curve *c);
+/* Most replicas of an alternative that could stand together in that pool, empty, at most `most`. */
+int64_t line_capacity(const struct market *m, const struct form *form, const struct line *line, int64_t most);
+static inline const struct form *class_form(const struct market *m, const struct class *c)
+{
+    return &m->forms[c->form];
+}
+
+/* ---- ladder.c: demand by value -------------------------------------------------------------------------------------- */
+
+uint32_t tick_of(int64_t limit);
+int64_t tick_least(uint32_t tick); /* the least limit of a tick */
+void ladder_add(struct market *m, uint32_t bid);
+void ladder_remove(struct market *m, uint32_t bid);
+/* A bid that stands there begins to wait or stops. */
+void ladder_wait(struct market *m, uint32_t bid, bool waits);
+/* Suffix sums. */
+void ladder_sum(struct curve *c);
+/* Units of the whole bid on its curve's first line. */
+int64_t bid_units(const struct market *m, const struct bid *b);
+
+/* ---- book.c: the trees, by rank inside a class ------------------------------------------------------------------------ */
+
 int bid_compare(const struct bid *a, const struct bid *b);
 void tree_insert(struct market *m, uint32_t *root, uint32_t bid);
 void tree_remove(struct market *m, uint32_t *root, uint32_t bid);
 uint32_t tree_first(const struct market *m, uint32_t root);
-/* Count and sum of limits of bids with limit strictly above `limit`. */
-void tree_above(const struct market *m, uint32_t root, int64_t limit, uint64_t *ret_count, int128 *ret_limits);
+/* How many have a limit strictly above `limit`. */
+uint64_t tree_above(const struct market *m, uint32_t root, int64_t limit);
 /* How many stand before this bid. */
 uint64_t tree_rank(const struct market *m, uint32_t root, const struct bid *bid);
 uint32_t bid_new(struct market *m);
-void bid_enqueue(struct market *m, uint32_t bid); /* into the waiting tree, its class touched */
-void bid_dequeue(struct market *m, uint32_t bid); /* out of whichever tree or list it stands in */
+void bid_enqueue(struct market *m, uint32_t bid); /* onto its curve and into the waiting tree, or the list of parked ones */
+void bid_wait(struct market *m, uint32_t bid);    /* into the waiting tree, its class touched */
+void bid_dequeue(struct market *m, uint32_t bid); /* out of the tree or the list of parked ones */
 void bid_drop(struct market *m, uint32_t bid);    /* out of the book */
 void bid_set_limit(struct market *m, uint32_t bid, int64_t limit);
+/* The limits it would have then, into `ret` (room for all alternatives); returns its value. */
+int64_t limits_scale(const struct form *f, const struct bid *b, int64_t limit, uint32_t *ret);
+void class_head_changed(struct market *m, uint32_t class);
+static inline int64_t bid_value(const struct bid *b, uint32_t alternative)
+{
+    return b->limits ? b->limits[alternative] : b->limit;
+}
 
-/* plan.c, evict.c: where a bid would go, dry */
-struct candidate { /* of a bid that may not be in the book */
-    const struct class *class;
+/* ---- plan.c, place.c, evict.c: where a bid would go, dry ------------------------------------------------------------------ */
+
+struct candidate { /* a bid that may not be in the book */
+    const struct form *form;
+    uint32_t replicas;
     market_id tenant;
-    int64_t limit; /* of the first alternative */
-    time_ms notice;
+    int64_t limit;
+    const uint32_t *limits; /* by alternative; NULL: `limit` at all of them */
+    time_ms notice, minimum_run;
     bool urgent;
+    uint32_t lease; /* one that it has already: its own place counts as free */
 };
 struct site { /* one plan: found where count > 0 */
     uint32_t alternative, pool;
@@ -266,47 +429,80 @@ struct plan {
     bool is_protected;   /* what stands in the way may not be moved by price */
 };
 void plan_fini(struct plan *plan);
-void plan_make(const struct market *m, const struct candidate *c, struct plan *ret);
-int64_t candidate_limit(const struct candidate *c, const struct class_pool *cp);
-/* Places the candidate in rooms[0 .. p->node_count) (NULL: as they are now), within [first, end). */
+void site_fini(struct site *site);
+/* Free capacity first, then displacement. */
+void plan_make(const struct market *m, struct scratch *s, const struct candidate *c, struct plan *ret);
+/* Free capacity at one line alone. */
+bool plan_at(const struct market *m, const struct candidate *c, const struct line *line, struct plan *ret);
+static inline int64_t candidate_value(const struct candidate *c, const struct line *line)
+{
+    return c->limits ? c->limits[line->alternative] : c->limit;
+}
+static inline int64_t candidate_net(const struct candidate *c, const struct line *line)
+{
+    return candidate_value(c, line) - line->transfer;
+}
+static inline int64_t candidate_units(const struct candidate *c, const struct line *line)
+{
+    return mul_checked(line->replica_milli, c->replicas);
+}
+bool candidate_fits(const struct market *m, const struct candidate *c, const struct line *line);
+
+/* Nodes as they would be: those that a search touched, the rest as they are. */
+struct lift;
+/* Places the candidate at this line, in positions [first, end). */
 struct area {
-    const struct room *rooms;
+    const struct lift *lift; /* NULL: as it is now */
     uint32_t first, end;
 };
-bool plan_place(const struct market *m, const struct candidate *c, const struct class_pool *cp, struct area area,
-                struct site *ret);
-const struct room *area_room(const struct market *m, const struct pool *p, struct area area, uint32_t index);
-void plan_evict(const struct market *m, const struct candidate *c, const struct class_pool *cp, struct plan *best);
-/* Most replicas of an alternative that could stand together in that pool, empty, at most `most`. */
-int64_t plan_capacity(const struct market *m, const struct class *class, const struct class_pool *cp, int64_t most);
-void site_fini(struct site *site);
+bool place_in(const struct market *m, const struct candidate *c, const struct line *line, struct area area, struct site *ret);
+const struct room *lift_room(const struct lift *lift, const struct market *m, uint32_t node);
+void evict_at(const struct market *m, struct scratch *s, const struct candidate *c, const struct line *line, struct plan *best);
+struct scratch *scratch_new(void);
+void scratch_free(struct scratch *s);
 
-/* menu.c */
+/* ---- seat.c: leases by what their loss costs -------------------------------------------------------------------------------- */
+
+void seats_add(struct market *m, uint32_t lease);
+void seats_put(struct market *m, uint32_t lease); /* with the density that it has */
+void seats_remove(struct market *m, uint32_t lease);
+/* Where its density has moved. */
+void seats_update(struct market *m, uint32_t lease);
+
+/* ---- dual.c, guide.c, menu.c --------------------------------------------------------------------------------------------------- */
+
 /* v − t − post × q, best over what the candidate declares; at least 0. Milli-rate. */
-int64_t menu_best(const struct market *m, const struct candidate *c, const struct class_pool **ret_at);
+int64_t menu_best(const struct market *m, const struct candidate *c, const struct line **ret_at);
 void menu_post(struct market *m, time_ms since);
+void menu_gap(struct market *m);
 int64_t menu_round(int64_t scarcity);
 
-/* lease.c */
+/* ---- lease.c ---------------------------------------------------------------------------------------------------------------------- */
+
 void lease_open(struct market *m, uint32_t bid, struct plan *plan);
+void leases_tell(struct market *m); /* those opened in this batch */
 void lease_start(struct market *m, uint32_t lease);
-void lease_preempt(struct market *m, uint32_t lease, enum market_release reason, const struct lease *by);
+void lease_preempt(struct market *m, uint32_t lease, enum market_release reason, const struct site *by);
 void lease_replica_ended(struct market *m, uint32_t lease, uint32_t role, uint32_t rank);
 void lease_close(struct market *m, uint32_t lease, enum market_release reason, time_ms at, bool waits);
 void lease_node_lost(struct market *m, uint32_t lease, uint32_t node, time_ms last_contact);
 void lease_due(struct market *m);  /* notices that have run out */
 void lease_set_limit(struct market *m, uint32_t lease);
-
 void lease_tick(struct market *m); /* terms, minimum runs, charges at the new menu */
 int64_t lease_bonus(const struct market *m, const struct lease *l);
 bool lease_evictable(const struct market *m, const struct lease *l);
 /* v − t − asks: what is lost when it goes. */
 int64_t lease_surplus(const struct lease *l);
+static inline int64_t lease_loss(const struct market *m, const struct lease *l)
+{
+    return lease_surplus(l) + lease_bonus(m, l);
+}
 
-/* ledger.c */
+/* ---- ledger.c ----------------------------------------------------------------------------------------------------------------------- */
+
 void ledger_move(struct market *m, struct market_account from, struct market_account to, udollar amount, uint32_t pool);
-struct tenant *tenant_get(struct market *m, market_id id);
-bool tenant_can_start(const struct market *m, market_id tenant, int64_t limit_rate, time_ms span);
+uint32_t tenant_find(struct market *m, market_id id); /* slot; adds it where it is new */
+bool tenant_can_start(const struct market *m, uint32_t tenant, int64_t limit_rate, time_ms span);
 /* Adds up to `to`. */
 udollar ledger_accrue(struct market *m, uint32_t lease, time_ms to); /* what is to be booked */
 void ledger_charge(struct market *m, uint32_t lease, time_ms to); /* the same, booked */
@@ -317,13 +513,20 @@ void ledger_line(struct market *m, uint32_t lease);
 void ledger_book_all(struct market *m);
 void ledger_settle(struct market *m);
 void ledger_budgets(struct market *m);
+uint32_t account_find(struct market *m, struct market_account name);
 struct account *account_get(struct market *m, struct market_account name);
 
-/* clear.c */
-void clear_batch(struct market *m);
-struct candidate bid_candidate(const struct market *m, const struct bid *b);
+/* ---- clear.c --------------------------------------------------------------------------------------------------------------------------- */
 
-/* market.c: as BID_ADD would refuse it. */
+void clear_batch(struct market *m);
+void clear_finish(struct market *m); /* tells what was decided */
+struct candidate bid_candidate(const struct market *m, const struct bid *b);
+/* Whether its project can keep it in escrow at that milli-rate. */
+bool bid_affords(const struct market *m, const struct bid *b, int64_t limit_rate);
+
+/* ---- market.c ----------------------------------------------------------------------------------------------------------------------------- */
+
+/* As BID_ADD would refuse it. */
 enum market_refusal bid_refusal(const struct market *m, const struct market_bid *bid, const char **ret_field,
                                 int64_t ret_numbers[3]);
 struct market_event *event_add(struct market *m, enum market_event_type type, uint32_t bid);

@@ -30,50 +30,50 @@ int64_t amounts_units(const struct market_amounts *node, const struct market_amo
     return most;
 }
 
+static uint64_t mask_of(int64_t count)
+{
+    return count >= 64 ? UINT64_MAX : (UINT64_C(1) << count) - 1;
+}
+
 struct room room_empty(const struct market_amounts *node)
 {
-    struct room r = {.free = *node};
+    struct room r = {.free = *node, .whole = mask_of(node->gpu_milli / GPU_MILLI),
+        .units = node->gpu_milli ? node->gpu_milli : node->core_milli};
     for (int64_t i = 0; i < node->gpu_milli / GPU_MILLI; i++)
         r.share[i] = GPU_MILLI;
     return r;
 }
 
-static int gpus_free(const struct room *r, int64_t first, int64_t size)
-{
-    int free = 0;
-    for (int64_t i = first; i < first + size && i < MARKET_NODE_GPUS_MAX; i++)
-        free += r->share[i] == GPU_MILLI;
-    return free;
-}
-
-static uint64_t gpus_lowest(const struct room *r, int64_t first, int64_t count)
+static uint64_t lowest_of(uint64_t free, int64_t count)
 {
     uint64_t mask = 0;
-    for (int64_t i = first; count > 0; i++)
-        if (r->share[i] == GPU_MILLI) {
-            mask |= UINT64_C(1) << i;
-            count--;
-        }
+    for (; count > 0; count--) {
+        mask |= free & -free;
+        free &= free - 1;
+    }
     return mask;
 }
 
 static uint64_t gpus_whole(const struct room *r, int64_t count)
 {
+    if (__builtin_popcountll(r->whole) < count)
+        return 0;
     int64_t size = 1;
     while (size < count)
         size *= 2;
     for (; size <= MARKET_NODE_GPUS_MAX; size *= 2) {
-        int64_t best = -1;
-        int best_free = 0;
-        for (int64_t first = 0; first < MARKET_NODE_GPUS_MAX; first += size) {
-            int free = gpus_free(r, first, size);
-            if (free >= count && (best < 0 || free < best_free)) {
-                best = first;
-                best_free = free;
+        uint64_t best = 0;
+        int best_free = INT32_MAX;
+        for (int64_t first = 0; first < MARKET_NODE_GPUS_MAX && r->whole >> first; first += size) {
+            uint64_t free = r->whole & mask_of(size) << first;
+            int number = __builtin_popcountll(free);
+            if (number >= count && number < best_free) {
+                best = free;
+                best_free = number;
             }
         }
-        if (best >= 0)
-            return gpus_lowest(r, best, count);
+        if (best)
+            return lowest_of(best, count);
     }
     return 0;
 }
@@ -87,10 +87,11 @@ static uint64_t gpus_shared(const struct room *r, int64_t milli)
     return best < 0 ? 0 : UINT64_C(1) << best;
 }
 
-bool room_fits(const struct room *r, const struct market_amounts *a, uint64_t *ret_gpus)
+bool room_fits(const struct room *r, const struct market_placement *p, uint64_t *ret_gpus)
 {
+    const struct market_amounts *a = &p->amounts;
     *ret_gpus = 0;
-    if (a->gpu_milli > r->free.gpu_milli || a->core_milli > r->free.core_milli ||
+    if (p->units_milli > r->units || a->gpu_milli > r->free.gpu_milli || a->core_milli > r->free.core_milli ||
         a->memory_mib > r->free.memory_mib || a->disk_mib > r->free.disk_mib)
         return false;
     if (a->gpu_milli == 0)
@@ -100,40 +101,44 @@ bool room_fits(const struct room *r, const struct market_amounts *a, uint64_t *r
     return *ret_gpus != 0;
 }
 
-static void room_move(struct room *r, const struct market_amounts *a, uint64_t gpus, int64_t sign)
+static void room_move(struct room *r, const struct market_placement *p, int64_t sign)
 {
+    const struct market_amounts *a = &p->amounts;
     r->free.gpu_milli += sign * a->gpu_milli;
     r->free.core_milli += sign * a->core_milli;
     r->free.memory_mib += sign * a->memory_mib;
     r->free.disk_mib += sign * a->disk_mib;
+    r->units += sign * p->units_milli;
     int64_t each = MIN(a->gpu_milli, GPU_MILLI);
-    for (; gpus; gpus &= gpus - 1) {
-        int i = __builtin_ctzll(gpus);
+    for (uint64_t rest = p->gpus; rest; rest &= rest - 1) {
+        int i = __builtin_ctzll(rest);
         int64_t left = r->share[i] + sign * each;
         CHECK(left >= 0 && left <= GPU_MILLI);
         r->share[i] = (uint16_t)left;
+        uint64_t bit = UINT64_C(1) << i;
+        r->whole = left == GPU_MILLI ? r->whole | bit : r->whole & ~bit;
     }
     CHECK(r->free.gpu_milli >= 0 && r->free.core_milli >= 0 && r->free.memory_mib >= 0 &&
-          r->free.disk_mib >= 0);
+          r->free.disk_mib >= 0 && r->units >= 0);
 }
 
-void room_take(struct room *r, const struct market_amounts *a, uint64_t gpus)
+void room_take(struct room *r, const struct market_placement *p)
 {
-    room_move(r, a, gpus, -1);
+    room_move(r, p, -1);
 }
 
-void room_give(struct room *r, const struct market_amounts *a, uint64_t gpus)
+void room_give(struct room *r, const struct market_placement *p)
 {
-    room_move(r, a, gpus, 1);
+    room_move(r, p, 1);
 }
 
-int64_t room_count(const struct room *r, const struct market_amounts *a, int64_t most)
+int64_t room_count(const struct room *r, const struct market_placement *p, int64_t most)
 {
     struct room rest = *r;
+    struct market_placement next = *p;
     int64_t count = 0;
-    uint64_t gpus;
-    while (count < most && room_fits(&rest, a, &gpus)) {
-        room_take(&rest, a, gpus);
+    while (count < most && room_fits(&rest, &next, &next.gpus)) {
+        room_take(&rest, &next);
         count++;
     }
     return count;

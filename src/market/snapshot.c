@@ -4,7 +4,7 @@
  * exactly as the one it came from; trees and maps are built again. */
 #include "market/market_internal.h"
 
-#define SNAPSHOT_FORMAT 1
+#define SNAPSHOT_FORMAT 2
 
 struct codec {
     struct buf *out; /* NULL: reading */
@@ -109,22 +109,30 @@ static void code_spec(struct codec *c, struct market_node *n)
     code_i64(c, &n->ask);
     code_u64(c, &n->seller);
     code_u64(c, &n->only_tenant);
+    code_u32(c, &n->gpu_group);
+    code_u32(c, &n->slices);
+    code_u64(c, &n->site);
+    code_i64(c, &n->watts);
+    code_i64(c, &n->credit_permille);
 }
 
 static void code_node(struct codec *c, struct node *n)
 {
     code_spec(c, &n->spec);
     code_amounts(c, &n->room.free);
+    code_i64(c, &n->room.units);
     for (int64_t i = 0; i < MIN(n->spec.amounts.gpu_milli / 1000, MARKET_NODE_GPUS_MAX); i++) {
         uint32_t share = n->room.share[i];
         code_u32(c, &share);
         n->room.share[i] = (uint16_t)share;
+        n->room.whole |= (uint64_t)(share == 1000) << i;
     }
     code_u32(c, &n->pool);
     code_bool(c, &n->up);
     code_bool(c, &n->draining);
     code_slots(c, &n->leases, &n->lease_count, &n->lease_capacity);
     code_u32(c, &n->vacating);
+    code_i64(c, &n->firm_milli);
 }
 
 static void code_seller(struct codec *c, struct seller *s)
@@ -148,14 +156,16 @@ static void code_pool(struct codec *c, struct pool *p)
     code_spec(c, &p->sample);
     code_bool(c, &p->by_core);
     code_slots(c, &p->nodes, &p->node_count, &p->node_capacity);
-    for (size_t i = 0; i <= NODE_UNITS_MAX; i++)
-        code_u32(c, &p->free_nodes[i]);
-    int64_t *numbers[] = {&p->units_milli, &p->used_milli, &p->firm_milli, &p->lowest_ask, &p->marginal, &p->guide,
+    code_u32(c, &p->steps);
+    if (p->steps == 0 || p->steps > NODE_STEPS_MAX)
+        c->in->bad = true;
+    int64_t *numbers[] = {&p->used_milli, &p->firm_milli, &p->lowest_ask, &p->highest_ask, &p->marginal, &p->guide,
                           &p->scarcity, &p->post, &p->noted, &p->wanted_milli};
     for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
         code_i64(c, numbers[i]);
     code_u64(c, &p->running);
     code_u64(c, &p->waiting);
+    code_u32(c, &p->group);
     p->sellers = code_array(c, p->sellers, &p->seller_count, &p->seller_capacity, sizeof *p->sellers);
     for (uint32_t i = 0; i < p->seller_count; i++)
         code_seller(c, &p->sellers[i]);
@@ -181,6 +191,7 @@ static void code_lease(struct codec *c, struct lease *l)
     l->reason = (enum market_release)reason;
     code_u32(c, &l->alternative);
     code_u32(c, &l->pool);
+    code_u32(c, &l->vacating_at);
     l->placements = code_array(c, l->placements, &l->placement_count, NULL, sizeof *l->placements);
     if (c->out == NULL && l->placement_count) {
         l->nodes = xcalloc(l->placement_count, sizeof *l->nodes);
@@ -191,7 +202,7 @@ static void code_lease(struct codec *c, struct lease *l)
         code_u32(c, &l->nodes[i]);
         code_bool(c, &l->gone[i]);
     }
-    int64_t *numbers[] = {&l->units_milli, &l->limit_rate, &l->ask_rate, &l->rate, &l->locked_rate,
+    int64_t *numbers[] = {&l->units_milli, &l->limit_rate, &l->ask_rate, &l->rate, &l->locked_rate, &l->density,
                           &l->protected_until, &l->term_until, &l->vacate_by, &l->accrued_to, &l->line_from,
                           &l->out_since, &l->booked, &l->line_booked, &l->escrow};
     for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
@@ -210,31 +221,59 @@ static void code_lease(struct codec *c, struct lease *l)
 static void code_bid(struct codec *c, struct bid *b)
 {
     code_u64(c, &b->id);
-    code_u64(c, &b->tenant);
+    code_u32(c, &b->tenant);
     code_u64(c, &b->tie_key);
     code_u64(c, &b->batch);
-    int64_t *numbers[] = {&b->limit, &b->pending_limit, &b->notice, &b->minimum_run, &b->term,
+    int64_t *numbers[] = {&b->value, &b->limit, &b->pending_limit, &b->notice, &b->minimum_run, &b->term,
                           &b->restart_cost, &b->charged};
     for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
         code_i64(c, numbers[i]);
     code_u32(c, &b->class);
     code_u32(c, &b->lease);
     code_u32(c, &b->attempt);
-    bool *flags[] = {&b->renew, &b->urgent, &b->parked, &b->running, &b->waiting};
+    bool *flags[] = {&b->renew, &b->urgent, &b->parked, &b->waiting, &b->on_curve};
     for (size_t i = 0; i < ARRAY_COUNT(flags); i++)
         code_bool(c, flags[i]);
 }
 
-static void code_class(struct codec *c, struct market *m, uint32_t slot)
+/* Its limits by alternative, where they differ. */
+static void code_limits(struct codec *c, const struct market *m, struct bid *b)
+{
+    uint32_t count = b->limits ? class_form(m, &m->classes[b->class])->alternative_count : 0;
+    b->limits = code_array(c, b->limits, &count, NULL, sizeof *b->limits);
+    for (uint32_t i = 0; i < count; i++)
+        code_u32(c, &b->limits[i]);
+    if (c->in && count && (b->class >= m->class_count || count != class_form(m, &m->classes[b->class])->alternative_count))
+        c->in->bad = true;
+}
+
+static void code_form(struct codec *c, struct market *m, uint32_t slot)
 {
     if (c->out) {
-        pack_str(c->out, buf_str(&m->classes[slot].key));
-    } else if (class_add(m, unpack_str(c->in)) != slot) {
-        c->in->bad = true;
+        pack_str(c->out, buf_str(&m->forms[slot].key));
         return;
     }
-    code_bool(c, &m->classes[slot].failed);
-    code_i64(c, &m->classes[slot].failed_value);
+    struct str key = unpack_str(c->in);
+    ARRAY_RESERVE(m->forms, m->form_count, m->form_capacity);
+    m->forms[m->form_count++] = (struct form){0};
+    if (key.size && !form_restore(m, slot, key))
+        c->in->bad = true;
+}
+
+static void code_class(struct codec *c, struct market *m, uint32_t slot)
+{
+    if (c->out == NULL) {
+        ARRAY_RESERVE(m->classes, m->class_count, m->class_capacity);
+        m->classes[m->class_count++] = (struct class){0};
+    }
+    struct class *k = &m->classes[slot];
+    code_u32(c, &k->form);
+    code_u32(c, &k->replicas);
+    code_u32(c, &k->bids);
+    code_bool(c, &k->failed);
+    code_i64(c, &k->failed_value);
+    if (c->in && (k->form >= m->form_count || (k->form && m->forms[k->form].alternative_count == 0)))
+        c->in->bad = true;
 }
 
 static void code_tenant(struct codec *c, struct tenant *t)
@@ -258,6 +297,7 @@ static void code_head(struct codec *c, struct market *m)
     code_i64(c, &m->surplus);
     code_i64(c, &m->bound);
     code_bool(c, &m->tick_wanted);
+    code_bool(c, &m->cold);
     code_u64(c, &m->pools_version);
 }
 
@@ -269,6 +309,13 @@ static void code_accounts(struct codec *c, struct market *m)
         uint32_t kind = all[i].name.kind;
         code_u32(c, &kind);
         all[i].name.kind = (enum market_account_kind)kind;
+        uint32_t currency = all[i].name.currency;
+        code_u32(c, &currency);
+        all[i].name.currency = (enum market_currency)currency;
+        if (kind > ACCOUNT_ISSUE || currency > CURRENCY_CREDITS) {
+            c->in->bad = true;
+            break;
+        }
         code_u64(c, &all[i].name.id);
         code_i64(c, &all[i].balance);
         if (c->out == NULL)
@@ -287,13 +334,20 @@ static void code_market(struct codec *c, struct market *m)
     m->pools = code_array(c, m->pools, &m->pool_count, &m->pool_capacity, sizeof *m->pools);
     for (uint32_t i = 1; i < m->pool_count; i++)
         code_pool(c, &m->pools[i]);
-    uint32_t classes = m->class_count;
+    uint32_t forms = m->form_count, classes = m->class_count;
+    code_u32(c, &forms);
+    for (uint32_t i = 1; i < forms && !(c->in && c->in->bad); i++)
+        code_form(c, m, i);
     code_u32(c, &classes);
     for (uint32_t i = 1; i < classes && !(c->in && c->in->bad); i++)
         code_class(c, m, i);
+    code_slots(c, &m->free_forms, &m->free_form_count, &m->free_form_capacity);
+    code_slots(c, &m->free_classes, &m->free_class_count, &m->free_class_capacity);
     m->bids = code_array(c, m->bids, &m->bid_count, &m->bid_capacity, sizeof *m->bids);
     for (uint32_t i = 1; i < m->bid_count; i++)
         code_bid(c, &m->bids[i]);
+    for (uint32_t i = 1; i < m->bid_count && !(c->in && c->in->bad); i++)
+        code_limits(c, m, &m->bids[i]);
     code_slots(c, &m->free_bids, &m->free_bid_count, &m->free_bid_capacity);
     m->leases = code_array(c, m->leases, &m->lease_count, &m->lease_capacity, sizeof *m->leases);
     for (uint32_t i = 1; i < m->lease_count; i++)
@@ -327,7 +381,9 @@ static bool slots_hold(const struct market *m)
         for (uint32_t j = 0; j < m->pools[i].node_count; j++)
             ok &= m->pools[i].nodes[j] < m->node_count;
     for (uint32_t i = 1; i < m->bid_count; i++)
-        ok &= m->bids[i].class < m->class_count && m->bids[i].lease < m->lease_count;
+        ok &= m->bids[i].class < m->class_count && m->bids[i].lease < m->lease_count && m->bids[i].tenant < m->tenant_count;
+    for (uint32_t i = 1; i < m->bid_count; i++)
+        ok = ok && (m->bids[i].id == 0 || m->classes[m->bids[i].class].form);
     for (uint32_t i = 1; i < m->lease_count; i++) {
         ok &= m->leases[i].bid < m->bid_count && m->leases[i].pool < m->pool_count;
         for (uint32_t j = 0; j < m->leases[i].placement_count; j++)
@@ -335,8 +391,14 @@ static bool slots_hold(const struct market *m)
     }
     for (uint32_t i = 0; i < m->vacating_count; i++)
         ok &= m->vacating[i] < m->lease_count;
+    for (uint32_t i = 0; i < m->vacating_count; i++)
+        ok = ok && m->leases[m->vacating[i]].vacating_at == i;
     for (uint32_t i = 0; i < m->parked_count; i++)
         ok &= m->parked[i] < m->bid_count;
+    for (uint32_t i = 0; i < m->free_form_count; i++)
+        ok = ok && m->free_forms[i] < m->form_count && m->forms[m->free_forms[i]].alternative_count == 0;
+    for (uint32_t i = 0; i < m->free_class_count; i++)
+        ok = ok && m->free_classes[i] < m->class_count && m->classes[m->free_classes[i]].form == 0;
     return ok && m->bid_count > 0 && m->lease_count > 0 && m->tenant_count > 0 && m->pool_count > 0 && m->node_count > 0;
 }
 
@@ -355,18 +417,28 @@ static void maps_build(struct market *m)
         pool_index(m, i);
     for (uint32_t i = 1; i < m->tenant_count; i++)
         map_set(&m->tenant_by_id, m->tenants[i].id, i);
+    for (uint32_t i = 1; i < m->class_count; i++)
+        if (m->classes[i].form)
+            class_index(m, i);
+    m->unlaid = true;
+    layout_build(m);
+    forms_refresh(m);
     for (uint32_t i = 1; i < m->bid_count; i++) {
         struct bid *b = &m->bids[i];
         if (b->id == 0)
             continue;
         map_set(&m->bid_by_id, b->id, i);
-        if (b->running)
-            tree_insert(m, &m->classes[b->class].running, i);
         if (b->waiting)
             tree_insert(m, &m->classes[b->class].waiting, i);
     }
-    m->classes_version = m->pools_version + 1;
-    classes_refresh(m);
+    for (uint32_t i = 1; i < m->class_count; i++)
+        if (m->classes[i].form)
+            class_head_changed(m, i);
+    for (uint32_t i = 1; i < m->lease_count; i++) {
+        const struct lease *l = &m->leases[i];
+        if ((l->state == LEASE_ASSIGNED || l->state == LEASE_RUNNING) && !l->firm)
+            m->surplus_sum += lease_surplus(l);
+    }
 }
 
 struct market *market_restore(struct unpack *in)

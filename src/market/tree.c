@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Nodes and pools. A pool keeps its nodes sorted by (fabric, rack, id), so that a rack or a fabric
- * is a run of the array, and a histogram by free whole units that refuses most searches at once. */
+/* Nodes and pools: what comes, goes and changes. Where free nodes are: layout.c. */
 #include "market/market_internal.h"
 
 bool node_usable(const struct node *n)
@@ -14,57 +13,16 @@ int64_t node_units(const struct node *n)
     return a->gpu_milli ? a->gpu_milli : a->core_milli;
 }
 
-/* The freest of its amounts in whole units: whatever needs more than this does not fit. */
-static uint32_t node_bucket(const struct node *n)
-{
-    const struct market_amounts *all = &n->spec.amounts, *free = &n->room.free;
-    int64_t units = node_units(n), most = 0;
-    const int64_t of[] = {all->gpu_milli, all->core_milli, all->memory_mib, all->disk_mib};
-    const int64_t left[] = {free->gpu_milli, free->core_milli, free->memory_mib, free->disk_mib};
-    for (size_t i = 0; i < ARRAY_COUNT(of); i++)
-        if (of[i])
-            most = MAX(most, mul_div_floor(left[i], units, of[i]));
-    return (uint32_t)MIN(most / 1000, NODE_UNITS_MAX);
-}
-
-/* Takes the node out of its pool's counts before a change and puts it back after. */
-static void node_uncount(struct market *m, const struct node *n)
-{
-    struct pool *p = &m->pools[n->pool];
-    if (!node_usable(n))
-        return;
-    p->free_nodes[node_bucket(n)]--;
-    p->units_milli -= node_units(n);
-}
-
-static void node_count(struct market *m, const struct node *n)
-{
-    struct pool *p = &m->pools[n->pool];
-    if (!node_usable(n))
-        return;
-    p->free_nodes[node_bucket(n)]++;
-    p->units_milli += node_units(n);
-}
-
-static void pool_asks(struct market *m, struct pool *p)
-{
-    p->lowest_ask = -1;
-    for (uint32_t i = 0; i < p->node_count; i++) {
-        const struct node *n = &m->nodes[p->nodes[i]];
-        if (node_usable(n) && (p->lowest_ask < 0 || n->spec.ask < p->lowest_ask))
-            p->lowest_ask = n->spec.ask;
-    }
-    p->lowest_ask = MAX(p->lowest_ask, 0);
-    if (p->post < p->lowest_ask) {
-        p->marginal = MAX(p->marginal, p->lowest_ask);
-        p->guide = MAX(p->guide, p->marginal);
-        p->post = p->marginal + menu_round(p->scarcity);
-    }
-}
-
+/* Something came free: whoever waits for this pool is looked at in this batch. */
 static void pool_freed(struct market *m, uint32_t pool)
 {
     m->pools[pool].dirty = true;
+}
+
+static void pool_stale(struct market *m, uint32_t pool)
+{
+    m->pools[pool].asks_stale = true;
+    m->unlaid = true;
 }
 
 void pool_key(const struct market_node *spec, struct buf *out)
@@ -83,49 +41,41 @@ void pool_key(const struct market_node *spec, struct buf *out)
         pack_u64(out, spec->labels[i]);
 }
 
+static uint32_t pool_new(struct market *m, const struct market_node *spec)
+{
+    ARRAY_RESERVE(m->pools, m->pool_count, m->pool_capacity);
+    uint32_t slot = m->pool_count++;
+    int64_t units = (spec->amounts.gpu_milli ? spec->amounts.gpu_milli : spec->amounts.core_milli) / 1000;
+    struct pool *p = &m->pools[slot];
+    *p = (struct pool){.id = slot, .sku = spec->sku, .accelerator = spec->accelerator,
+        .provider = spec->place.provider, .region = spec->place.region, .zone = spec->place.zone,
+        .sample = *spec, .by_core = spec->amounts.gpu_milli == 0,
+        .steps = (uint32_t)CLAMP(units, 1, NODE_STEPS_MAX)};
+    memcpy(p->labels, spec->labels, sizeof p->labels);
+    p->marginal = p->guide = p->post = p->lowest_ask = spec->ask;
+    m->pools_version++;
+    return slot;
+}
+
 static uint32_t pool_find(struct market *m, const struct market_node *spec)
 {
     _cleanup_buf_ struct buf key = BUF_INIT(4096);
     pool_key(spec, &key);
     uint32_t slot = (uint32_t)str_map_get(&m->pool_by_key, buf_str(&key));
-    if (slot)
-        return slot;
-    ARRAY_RESERVE(m->pools, m->pool_count, m->pool_capacity);
-    slot = m->pool_count++;
-    struct pool *p = &m->pools[slot];
-    *p = (struct pool){.id = slot, .sku = spec->sku, .accelerator = spec->accelerator,
-        .provider = spec->place.provider, .region = spec->place.region, .zone = spec->place.zone,
-        .sample = *spec, .by_core = spec->amounts.gpu_milli == 0};
-    memcpy(p->labels, spec->labels, sizeof p->labels);
-    p->marginal = p->guide = p->post = p->lowest_ask = spec->ask;
-    str_map_set(&m->pool_by_key, buf_str(&key), slot);
+    if (slot == 0) {
+        slot = pool_new(m, spec);
+        str_map_set(&m->pool_by_key, buf_str(&key), slot);
+    }
     return slot;
-}
-
-static int node_order(const struct node *a, const struct node *b)
-{
-    int c = COMPARE(a->spec.place.fabric, b->spec.place.fabric);
-    if (c == 0)
-        c = COMPARE(a->spec.place.rack, b->spec.place.rack);
-    return c ? c : COMPARE(a->spec.id, b->spec.id);
 }
 
 static void pool_insert(struct market *m, uint32_t pool, uint32_t node)
 {
     struct pool *p = &m->pools[pool];
     ARRAY_RESERVE(p->nodes, p->node_count, p->node_capacity);
-    uint32_t low = 0, high = p->node_count;
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        if (node_order(&m->nodes[p->nodes[middle]], &m->nodes[node]) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    memmove(p->nodes + low + 1, p->nodes + low, (p->node_count - low) * sizeof *p->nodes);
-    p->nodes[low] = node;
-    p->node_count++;
-    m->pools_version++;
+    p->nodes[p->node_count++] = node;
+    p->laid_out = false;
+    pool_stale(m, pool);
 }
 
 static void pool_remove(struct market *m, uint32_t pool, uint32_t node)
@@ -134,32 +84,45 @@ static void pool_remove(struct market *m, uint32_t pool, uint32_t node)
     uint32_t i = 0;
     while (p->nodes[i] != node)
         i++;
-    memmove(p->nodes + i, p->nodes + i + 1, (p->node_count - i - 1) * sizeof *p->nodes);
-    p->node_count--;
-    m->pools_version++;
+    p->nodes[i] = p->nodes[--p->node_count];
+    p->laid_out = false;
+    pool_stale(m, pool);
+}
+
+static bool place_equal(const struct market_place *a, const struct market_place *b)
+{
+    return a->fabric == b->fabric && a->rack == b->rack && a->zone == b->zone;
+}
+
+static uint32_t node_slot(struct market *m, market_id id)
+{
+    uint32_t slot = (uint32_t)map_get(&m->node_by_id, id);
+    if (slot)
+        return slot;
+    ARRAY_RESERVE(m->nodes, m->node_count, m->node_capacity);
+    slot = m->node_count++;
+    m->nodes[slot] = (struct node){.step = STEP_OUT};
+    map_set(&m->node_by_id, id, slot);
+    return slot;
 }
 
 void node_up(struct market *m, const struct market_node *spec)
 {
-    uint32_t slot = (uint32_t)map_get(&m->node_by_id, spec->id);
-    if (slot == 0) {
-        ARRAY_RESERVE(m->nodes, m->node_count, m->node_capacity);
-        slot = m->node_count++;
-        m->nodes[slot] = (struct node){0};
-        map_set(&m->node_by_id, spec->id, slot);
-    } else {
-        CHECK(m->nodes[slot].lease_count == 0);
-        node_uncount(m, &m->nodes[slot]);
-        pool_remove(m, m->nodes[slot].pool, slot);
-    }
-    uint32_t pool = pool_find(m, spec);
+    uint32_t slot = node_slot(m, spec->id), pool = pool_find(m, spec);
     struct node *n = &m->nodes[slot];
-    bool draining = n->draining;
+    CHECK(n->lease_count == 0);
+    bool stays = n->pool == pool && place_equal(&n->spec.place, &spec->place);
+    if (n->pool)
+        node_uncount(m, n);
+    if (n->pool && !stays)
+        pool_remove(m, n->pool, slot);
     *n = (struct node){.spec = *spec, .room = room_empty(&spec->amounts), .pool = pool, .up = true,
-        .draining = draining, .leases = n->leases, .lease_capacity = n->lease_capacity};
-    pool_insert(m, pool, slot);
+        .draining = n->draining, .leases = n->leases, .lease_capacity = n->lease_capacity,
+        .step = STEP_OUT, .position = n->position, .rack = n->rack};
+    if (!stays)
+        pool_insert(m, pool, slot);
     node_count(m, n);
-    pool_asks(m, &m->pools[pool]);
+    pool_stale(m, pool);
     pool_freed(m, pool);
 }
 
@@ -168,7 +131,7 @@ void node_down(struct market *m, uint32_t node)
     struct node *n = &m->nodes[node];
     node_uncount(m, n);
     n->up = false;
-    pool_asks(m, &m->pools[n->pool]);
+    pool_stale(m, n->pool);
 }
 
 void node_drain(struct market *m, uint32_t node, bool draining)
@@ -177,7 +140,7 @@ void node_drain(struct market *m, uint32_t node, bool draining)
     node_uncount(m, n);
     n->draining = draining;
     node_count(m, n);
-    pool_asks(m, &m->pools[n->pool]);
+    pool_stale(m, n->pool);
     if (!draining)
         pool_freed(m, n->pool);
 }
@@ -186,7 +149,7 @@ void node_ask(struct market *m, uint32_t node, udollar ask)
 {
     struct node *n = &m->nodes[node];
     n->spec.ask = ask;
-    pool_asks(m, &m->pools[n->pool]);
+    pool_stale(m, n->pool);
     pool_freed(m, n->pool);
 }
 
@@ -194,7 +157,7 @@ void node_take(struct market *m, uint32_t node, uint32_t lease, const struct mar
 {
     struct node *n = &m->nodes[node];
     node_uncount(m, n);
-    room_take(&n->room, &p->amounts, p->gpus);
+    room_take(&n->room, p);
     node_count(m, n);
     node_lease_add(n, lease);
 }
@@ -203,7 +166,7 @@ void node_give(struct market *m, uint32_t node, const struct market_placement *p
 {
     struct node *n = &m->nodes[node];
     node_uncount(m, n);
-    room_give(&n->room, &p->amounts, p->gpus);
+    room_give(&n->room, p);
     node_count(m, n);
     pool_freed(m, n->pool);
 }
@@ -243,33 +206,6 @@ bool choice_matches(const struct market_choice *c, const struct pool *p)
            (c->provider == 0 || c->provider == p->provider) &&
            (c->region == 0 || c->region == p->region) && (c->zone == 0 || c->zone == p->zone) &&
            labels_hold(p->labels, c->labels);
-}
-
-uint32_t pool_rack_end(const struct market *m, const struct pool *p, uint32_t first)
-{
-    uint32_t end = first + 1;
-    const struct market_place *at = &m->nodes[p->nodes[first]].spec.place;
-    while (end < p->node_count && m->nodes[p->nodes[end]].spec.place.rack == at->rack &&
-           m->nodes[p->nodes[end]].spec.place.fabric == at->fabric)
-        end++;
-    return end;
-}
-
-uint32_t pool_fabric_end(const struct market *m, const struct pool *p, uint32_t first)
-{
-    uint32_t end = first + 1;
-    market_id fabric = m->nodes[p->nodes[first]].spec.place.fabric;
-    while (end < p->node_count && m->nodes[p->nodes[end]].spec.place.fabric == fabric)
-        end++;
-    return end;
-}
-
-uint32_t pool_nodes_with(const struct pool *p, int64_t q_milli)
-{
-    uint32_t count = 0;
-    for (int64_t units = MIN(q_milli / 1000, NODE_UNITS_MAX); units <= NODE_UNITS_MAX; units++)
-        count += p->free_nodes[units];
-    return count;
 }
 
 struct seller *pool_seller(struct pool *p, market_id seller)

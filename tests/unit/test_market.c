@@ -15,7 +15,7 @@
 struct world {
     struct market *m;
     struct market_events events;
-    time_ms now;
+    time_ms now, applied; /* applied: time of the last batch */
     struct track {
         uint32_t attempt, replicas;
         bool placed, ready, running, going, over;
@@ -81,6 +81,7 @@ static void apply(struct world *w, const struct market_command *commands, size_t
 {
     market_events_clear(&w->events);
     market_apply(w->m, w->now, commands, count, &w->events);
+    w->applied = w->now;
     for (size_t i = 0; i < w->events.count; i++)
         follow(w, &w->events.items[i]);
     market_check(w->m);
@@ -351,7 +352,7 @@ static void why_is_exact(struct world *w, market_id bid)
         assert_non_null(copy);
         struct market_events events = {0};
         struct market_command c = {.type = MARKET_BID_CHANGE, .change = {bid, why.go_live - 10000 * below}};
-        market_apply(copy, w->now, &c, 1, &events);
+        market_apply(copy, w->applied, &c, 1, &events); /* the state's time, as why has it */
         struct market_bid_view v;
         assert_true(market_bid_view(copy, bid, w->now, &v));
         if (why.go_live - 10000 > v.limit_unit || !below)
