@@ -4,7 +4,7 @@
  * head does not start none of it does: a class is looked at again only when a better head arrives or
  * a tick passes. */
 #include "base/sort.h"
-#include "market/market_internal.h"
+#include "market/dual.h"
 
 #define EVICTIONS_MAX 4096 /* of one batch: the rest waits for the next tick */
 
@@ -23,7 +23,7 @@ static time_ms escrow_span(const struct market *m, const struct bid *b)
     return bid_minimum_run(m, b) + b->notice;
 }
 
-static void note(struct market *m, const struct plan *plan)
+void note(struct market *m, const struct plan *plan)
 {
     if (plan->noted_pool == 0)
         return;
@@ -39,8 +39,7 @@ bool bid_affords(const struct market *m, const struct bid *b, int64_t limit_rate
     return tenant_can_start(m, b->tenant, limit_rate, escrow_span(m, b));
 }
 
-/* A place was found: it starts, or its project cannot pay and it is set aside. */
-static void bid_place(struct market *m, uint32_t bid, struct plan *plan)
+void bid_place(struct market *m, uint32_t bid, struct plan *plan)
 {
     struct bid *b = &m->bids[bid];
     if (bid_affords(m, b, plan->site.limit_rate)) {
@@ -236,9 +235,25 @@ static bool any_dirty(const struct market *m)
     return false;
 }
 
+/* The whole book, where it is to be cleared anew or much of it just came. */
+static void clear_whole(struct market *m)
+{
+    if (m->dual == NULL) {
+        m->dual = xcalloc(1, sizeof *m->dual);
+        dual_init(m->dual, m);
+        dual_solve(m->dual, COLD_ROUNDS);
+    }
+    full_clear(m, m->dual);
+    m->clear_all = m->cold = false;
+}
+
 void clear_batch(struct market *m)
 {
     uint32_t victims = 0;
+    if (m->clear_all) {
+        clear_whole(m);
+        return;
+    }
     if (any_dirty(m))
         pools_refill(m);
     for (uint32_t class; victims < EVICTIONS_MAX && (class = class_next(m));) {
@@ -256,6 +271,9 @@ void clear_finish(struct market *m)
         class_release(m, m->touched[i]);
     }
     m->touched_count = 0;
+    if (m->dual)
+        dual_fini(m->dual);
+    xfree(TAKE(m->dual));
     for (uint32_t i = 1; i < m->pool_count; i++)
         m->pools[i].dirty = false;
 }

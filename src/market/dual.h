@@ -32,6 +32,8 @@ struct slope {
     int64_t scale;             /* units there per million on the first line */
     int64_t quota;             /* units on the first line that the averages send there */
 };
+#define WARM_ROUNDS 40
+#define COLD_ROUNDS 600
 #define SLOPE_ONE 10000000
 #define EXACT_BIDS 20000 /* with more than these in the book, rungs decide, not bids */
 
@@ -71,5 +73,7 @@ void curve_demand(struct dual *d, const struct dual_curve *c, bool exact);
 /* D at the present prices, µ$ × thousandths an hour: from above, by rungs. Its share of supply alone. */
 int128 dual_bound(struct dual *d);
 int128 dual_supply_bound(const struct dual *d);
+/* full.c: everything that waits, led by the quotas. */
+void full_clear(struct market *m, struct dual *d);
 /* The best margin of one bid at the present prices, exact; 0 where none is above 0. */
 int64_t bid_margin(const struct dual *d, const struct bid *b, uint32_t *ret_group, int64_t *ret_units);

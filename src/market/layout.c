@@ -25,7 +25,7 @@ static uint8_t node_step(const struct pool *p, const struct node *n)
         int64_t whole = mul_div_floor(free->core_milli, p->steps, n->spec.amounts.core_milli);
         return (uint8_t)(whole ? 1 + whole : free->core_milli > 0);
     }
-    int whole = __builtin_popcountll(n->room.whole);
+    int whole = count_bits(n->room.whole);
     return (uint8_t)(whole ? 1 + whole : free->gpu_milli > 0);
 }
 

@@ -287,10 +287,20 @@ struct market {
     int128 surplus_sum; /* milli-rate, of leases that price may move */
     udollar surplus, bound; /* at the last tick */
     bool tick_wanted, ticked; /* ticked: in this batch */
+    bool clear_all; /* the whole book, in this batch */
     bool cold; /* nothing was ever cleared, or all is to be cleared anew */
     struct scratch *scratch;
+    struct dual *dual; /* of this batch's tick or full clear */
     struct market_events *events; /* of the batch that is being applied */
 };
+
+static inline int count_bits(uint64_t x) /* without libgcc's help */
+{
+    x -= x >> 1 & 0x5555555555555555u;
+    x = (x & 0x3333333333333333u) + (x >> 2 & 0x3333333333333333u);
+    x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0fu;
+    return (int)(x * 0x0101010101010101u >> 56);
+}
 
 /* ---- room.c: one node's insides ---------------------------------------------------------------------- */
 
@@ -446,6 +456,8 @@ static inline int64_t candidate_units(const struct candidate *c, const struct li
 {
     return mul_checked(line->replica_milli, c->replicas);
 }
+/* Counts alone: false where nothing of it can be free there. */
+bool line_may_be_free(const struct market *m, const struct candidate *c, const struct line *line);
 bool candidate_fits(const struct market *m, const struct candidate *c, const struct line *line);
 
 /* Nodes as they would be: those that a search touched, the rest as they are. */
@@ -519,6 +531,10 @@ struct account *account_get(struct market *m, struct market_account name);
 /* ---- clear.c --------------------------------------------------------------------------------------------------------------------------- */
 
 void clear_batch(struct market *m);
+/* A place was found: it starts, or its project cannot pay and it is set aside. */
+void bid_place(struct market *m, uint32_t bid, struct plan *plan);
+/* A free site was refused by the menu alone: a tick is wanted. */
+void note(struct market *m, const struct plan *plan);
 void clear_finish(struct market *m); /* tells what was decided */
 struct candidate bid_candidate(const struct market *m, const struct bid *b);
 /* Whether its project can keep it in escrow at that milli-rate. */

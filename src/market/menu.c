@@ -3,7 +3,6 @@
  * the same price. Any prices give a bound on what could be had; the tick reports it. */
 #include "market/dual.h"
 
-#define WARM_ROUNDS 40
 
 int64_t menu_best(const struct market *m, const struct candidate *c, const struct line **ret_at)
 {
@@ -44,9 +43,12 @@ static udollar marginal_ask(const struct dual *d, const struct dual_group *g)
     return marginal;
 }
 
-/* The scarcity that may be posted after `dt` (section 7): a ramp up, free to fall. */
+/* The scarcity that may be posted after `dt` (section 7): a ramp up, free to fall. Before the first
+ * post there is nothing to ramp from. */
 static int64_t scarcity_ramp(const struct market *m, const struct pool *p, time_ms dt)
 {
+    if (dt == TIME_NEVER)
+        return MARKET_RATE_MAX;
     int64_t tick = MAX(m->settings[SETTING_TICK_MS], 1), span = CLAMP(dt, 0, tick);
     int64_t base = p->lowest_ask ? p->lowest_ask : 10000;
     int64_t grown = p->scarcity + mul_div_floor(p->scarcity, m->settings[SETTING_RAMP_PERMILLE] * span, 60000 * 1000);
@@ -141,13 +143,13 @@ static void guide_find(struct market *m, struct dual *d, uint32_t rounds)
 
 void menu_post(struct market *m, time_ms since)
 {
-    struct dual d;
-    guide_find(m, &d, m->cold ? 600 : WARM_ROUNDS);
-    for (uint32_t i = 0; i < d.group_count; i++)
-        group_post(m, &d, &d.groups[i], m->now - since);
+    struct dual *d = xcalloc(1, sizeof *d);
+    guide_find(m, d, m->cold ? COLD_ROUNDS : WARM_ROUNDS);
+    for (uint32_t i = 0; i < d->group_count; i++)
+        group_post(m, d, &d->groups[i], since ? m->now - since : TIME_NEVER);
     for (uint32_t i = 1; i < m->pool_count; i++)
         pool_tell(m, i);
-    dual_fini(&d);
+    m->dual = d;
 }
 
 /* D at the guides over what price decides, and what runs of it. */

@@ -25,7 +25,7 @@ bool candidate_fits(const struct market *m, const struct candidate *c, const str
 }
 
 /* Nothing below this says more than "not here", at the cost of a few additions. */
-static bool may_be_free(const struct market *m, const struct candidate *c, const struct line *line)
+bool line_may_be_free(const struct market *m, const struct candidate *c, const struct line *line)
 {
     const struct pool *p = &m->pools[line->pool];
     uint32_t step = pool_step(p, &c->form->choices[line->alternative].amounts);
@@ -62,7 +62,7 @@ static bool site_admit(const struct market *m, const struct candidate *c, const 
 bool plan_at(const struct market *m, const struct candidate *c, const struct line *line, struct plan *ret)
 {
     struct area all = {NULL, 0, m->pools[line->pool].node_count};
-    if (!may_be_free(m, c, line) || !place_in(m, c, line, all, &ret->site))
+    if (!line_may_be_free(m, c, line) || !place_in(m, c, line, all, &ret->site))
         return false;
     if (site_admit(m, c, line, ret))
         return true;
@@ -88,7 +88,7 @@ static void plan_free(const struct market *m, const struct candidate *c, struct 
     uint32_t count = 0;
     for (uint32_t i = 0; i < c->form->used_count; i++) {
         const struct line *line = &c->form->lines[i];
-        if (may_be_free(m, c, line))
+        if (line_may_be_free(m, c, line))
             options[count++] = (struct option){line,
                 mul_checked(candidate_net(c, line) - m->pools[line->pool].post, candidate_units(c, line))};
     }
@@ -137,7 +137,7 @@ void plan_make(const struct market *m, struct scratch *s, const struct candidate
     struct option *options = NULL;
     bool free = false;
     for (uint32_t i = 0; i < c->form->used_count && !free; i++)
-        free = may_be_free(m, c, &c->form->lines[i]);
+        free = line_may_be_free(m, c, &c->form->lines[i]);
     if (free) {
         options = xcalloc(c->form->used_count, sizeof *options);
         plan_free(m, c, options, ret);

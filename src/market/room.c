@@ -56,7 +56,7 @@ static uint64_t lowest_of(uint64_t free, int64_t count)
 
 static uint64_t gpus_whole(const struct room *r, int64_t count)
 {
-    if (__builtin_popcountll(r->whole) < count)
+    if (count_bits(r->whole) < count)
         return 0;
     int64_t size = 1;
     while (size < count)
@@ -66,7 +66,7 @@ static uint64_t gpus_whole(const struct room *r, int64_t count)
         int best_free = INT32_MAX;
         for (int64_t first = 0; first < MARKET_NODE_GPUS_MAX && r->whole >> first; first += size) {
             uint64_t free = r->whole & mask_of(size) << first;
-            int number = __builtin_popcountll(free);
+            int number = count_bits(free);
             if (number >= count && number < best_free) {
                 best = free;
                 best_free = number;
