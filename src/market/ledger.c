@@ -22,7 +22,8 @@ uint32_t account_find(struct market *m, struct market_account name)
 
 struct account *account_get(struct market *m, struct market_account name)
 {
-    return &m->accounts[account_find(m, name)];
+    uint32_t slot = account_find(m, name); /* may move the array */
+    return &m->accounts[slot];
 }
 
 void ledger_move(struct market *m, struct market_account from, struct market_account to, udollar amount, uint32_t pool)

@@ -202,13 +202,15 @@ static struct refusal lease_command(struct market *m, const struct market_comman
     uint32_t lease = m->bids[bid].lease;
     if (lease == 0 || m->bids[bid].attempt != c->lease.attempt)
         return refuse(REFUSED_STATE, "attempt");
-    if (c->type == MARKET_LEASE_STARTED)
+    if (c->type == MARKET_LEASE_STARTED) {
         lease_start(m, lease);
-    else if (c->type == MARKET_REPLICA_ENDED)
+    } else if (c->type == MARKET_REPLICA_ENDED) {
         lease_replica_ended(m, lease, c->lease.role, c->lease.rank);
-    else
-        lease_close(m, lease, m->leases[lease].state == LEASE_VACATING ? m->leases[lease].reason : RELEASE_ENDED,
-                    MIN(c->lease.at, m->now), c->lease.requeue);
+    } else {
+        const struct lease *l = &m->leases[lease];
+        bool told = l->state == LEASE_VACATING, cancelled = told && l->reason == RELEASE_CANCELLED;
+        lease_close(m, lease, told ? l->reason : RELEASE_ENDED, MIN(c->lease.at, m->now), c->lease.requeue && !cancelled);
+    }
     return accept();
 }
 
@@ -228,7 +230,8 @@ static struct refusal account_set(struct market *m, market_id tenant, bool limit
 {
     if (limited && budget < 0)
         return refuse_bound("budget", budget, 0, INT64_MAX);
-    struct tenant *t = &m->tenants[tenant_find(m, tenant)];
+    uint32_t slot = tenant_find(m, tenant); /* may move the array */
+    struct tenant *t = &m->tenants[slot];
     t->limited = limited;
     t->budget = budget;
     return accept();
