@@ -223,7 +223,7 @@ static int patience(const struct agent *a, time_ms sweep_at)
     time_ms until = sweep_at;
     if (!a->polling)
         until = MIN(until, a->poll_at_ms);
-    if (a->spare_socket < 0)
+    if (a->spare_count < SPARES)
         until = MIN(until, a->spare_at_ms);
     return (int)CLAMP(until - now_ms(), 0, SWEEP_MS);
 }
@@ -248,7 +248,7 @@ static void loop(struct agent *a)
         contact_pump(a);
         report_pump(a);
         ship_pump(a);
-        holder_keep_spare(a);
+        holder_keep_spares(a);
     }
 }
 
@@ -269,7 +269,7 @@ static void stop(struct agent *a)
     struct worker *workers[] = {a->poller, a->reporter, a->shipper, a->files};
     time_ms deadline = clock_monotonic_ms() + SHUTDOWN_MS;
     bool all = true;
-    holder_drop_spare(a);
+    holder_drop_spares(a);
     for (size_t i = 0; i < ARRAY_COUNT(workers); i++)
         if (workers[i])
             worker_abort(workers[i]);
@@ -329,7 +329,7 @@ int agent_main(int argc, char **argv)
     struct error err = {0};
     int rc = agent_options_parse(&a->options, argc, argv, &err), code = 2;
     list_init(&a->replicas);
-    a->spare_socket = a->poke = a->signals = a->data_lock = -1;
+    a->nursery_socket = a->poke = a->signals = a->data_lock = -1;
     if (rc == 0 && a->options.help) {
         agent_options_help();
         code = 0;

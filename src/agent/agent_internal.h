@@ -48,6 +48,8 @@ struct replica {
     bool log_off;               /* the server wants no more */
 };
 
+#define SPARES 2 /* holders that wait */
+
 struct agent {
     struct agent_options options;
     struct agent_facts facts;
@@ -82,8 +84,10 @@ struct agent {
     time_ms report_at_ms, ship_at_ms; /* boot clock: not before */
     struct replica *ship_next;
 
-    int spare_socket;
-    pid_t spare;
+    int nursery_socket; /* of the process that holders are forked from, -1 = none */
+    pid_t nursery;
+    int spares[SPARES]; /* sockets of holders that wait, oldest first */
+    size_t spare_count;
     time_ms spare_at_ms; /* boot clock: not before */
 };
 
@@ -129,9 +133,9 @@ void prepare_remove(struct replica *r);
 
 /* ---- holder.c: the agent's side of `tessera hold` ---- */
 
-/* Keeps one holder waiting for a replica. */
-void holder_keep_spare(struct agent *a);
-void holder_drop_spare(struct agent *a);
+/* Keeps holders waiting for replicas. */
+void holder_keep_spares(struct agent *a);
+void holder_drop_spares(struct agent *a);
 /* From READY to HELD, or an end. */
 void holder_start(struct replica *r);
 /* Signal now (0 = none) and kill then (boot clock); only ever earlier than told before. */

@@ -393,16 +393,14 @@ static int take_options(struct hold *h, struct cgroup *home, int argc, char **ar
     return 0;
 }
 
-static int become_ready(struct hold *h, int argc, char **argv)
+static int become_ready(struct hold *h, const struct cgroup *home)
 {
-    struct cgroup home = {0};
-    int rc = take_options(h, &home, argc, argv);
-    if (rc)
-        return rc;
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);
+    setsid();
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-    rc = make_group(h, &home, &h->problem);
+    int rc = make_group(h, home, &h->problem);
     if (rc == 0)
         hold_prepare_child(h);
     return rc;
@@ -412,12 +410,37 @@ static int become_ready(struct hold *h, int argc, char **argv)
 static bool await_replica(struct hold *h)
 {
     int received[2];
-    if (!hold_receive(HOLD_SOCKET, received, 2))
+    if (!hold_receive(h->agent, received, 2))
         return false;
-    close(HOLD_SOCKET);
+    close(h->agent);
     h->memory = received[0];
     h->lock = received[1];
     return true;
+}
+
+/* The life of one holder: its exit code. */
+static int hold(struct hold *h, const struct cgroup *home)
+{
+    int rc = become_ready(h, home);
+    if (rc || !await_replica(h)) {
+        if (rc)
+            log_error("hold: %s", h->problem.text);
+        if (h->go >= 0)
+            close(h->go);
+        hold_kill(h);
+        remove_group(h);
+        return rc ? 1 : 0;
+    }
+    rc = hold_read_spec(h, h->memory, &h->problem);
+    if (rc) {
+        log_error("hold: %s", h->problem.text);
+        return 1;
+    }
+    snprintf(h->folder, sizeof h->folder, "%.*s", STR_ARGS(h->spec.folder));
+    if (prepare(h, &h->problem) == 0)
+        live(h);
+    finish(h);
+    return 0;
 }
 
 int hold_main(int argc, char **argv)
@@ -429,30 +452,27 @@ int hold_main(int argc, char **argv)
                             .memory = -1,
                             .go = -1,
                             .log.fd = -1};
+    struct cgroup home = {0};
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         puts("usage: tessera hold --data FOLDER [--group PART]… [--own-mounts]\n\n"
-             "Keeps one replica of a workload. Agents start it; there is nothing to do with it by "
-             "hand.");
+             "Keeps replicas of workloads, one a process. Agents start it; there is nothing to do "
+             "with it by hand.");
         return 0;
     }
-    int rc = become_ready(&h, argc, argv);
-    if (rc || !await_replica(&h)) {
-        if (rc)
-            log_error("hold: %s", h.problem.text);
-        if (h.go >= 0)
-            close(h.go);
-        hold_kill(&h);
-        remove_group(&h);
-        return rc ? 1 : 0;
-    }
-    rc = hold_read_spec(&h, h.memory, &h.problem);
-    if (rc) {
+    if (take_options(&h, &home, argc, argv)) {
         log_error("hold: %s", h.problem.text);
-        return 1;
+        return 2;
     }
-    snprintf(h.folder, sizeof h.folder, "%.*s", STR_ARGS(h.spec.folder));
-    if (prepare(&h, &h.problem) == 0)
-        live(&h);
-    finish(&h);
+    signal(SIGCHLD, SIG_IGN); /* holders end on their own */
+    while (hold_receive(HOLD_SOCKET, &h.agent, 1)) {
+        pid_t child = fork();
+        if (child == 0) {
+            close(HOLD_SOCKET);
+            return hold(&h, &home);
+        }
+        if (child < 0)
+            log_error("hold: no process: %s", strerror(errno));
+        close(h.agent);
+    }
     return 0;
 }

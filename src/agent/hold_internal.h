@@ -27,6 +27,7 @@ struct hold {
     struct cgroup group;
     bool own_mounts;
     struct hold_log log;
+    int agent;                          /* socket to an agent that has a replica for it, at first */
     int lock, control, signals, output; /* descriptors */
     int memory;                         /* the spec as it came, until the first start */
     int go;                             /* to the child that waits; -1 = none */

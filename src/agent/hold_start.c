@@ -92,7 +92,7 @@ static void be_child(struct hold *h, const struct hold_launch *launch, int go,
     int null = open("/dev/null", O_RDONLY);
     if (go >= 0) { /* ends that only the holder may keep open */
         close(h->go);
-        close(HOLD_SOCKET);
+        close(h->agent);
     }
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     setsid();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The agent's side of `tessera hold`. One holder waits ahead of need, loaded and ready, so that a
+/* The agent's side of `tessera hold`. Some holders wait ahead of need, loaded and ready, so that a
  * start costs no more than a fork and an exec. */
 #include "agent/agent_internal.h"
 
@@ -23,9 +23,10 @@
 #include <unistd.h>
 
 #define LOG_BYTES_MAX ((int64_t)64 << 20)
-#define SPARE_WAIT_MS 100 /* after a start, which shall have the processor to itself */
+#define SPARE_WAIT_MS 15 /* after a start, which shall have the processor to itself */
+#define RETRY_MS 1000
 
-/* ---- the spare ---- */
+/* ---- those that wait ---- */
 
 static char *copy(struct arena *arena, const char *text)
 {
@@ -86,39 +87,77 @@ static int spawn(struct agent *a, int socket, pid_t *ret)
     return rc;
 }
 
-void holder_drop_spare(struct agent *a)
+static void close_nursery(struct agent *a)
 {
-    if (a->spare_socket >= 0)
-        close(a->spare_socket);
-    a->spare_socket = -1;
-    a->spare = 0;
+    if (a->nursery_socket >= 0)
+        close(a->nursery_socket);
+    a->nursery_socket = -1;
+    a->nursery = 0;
 }
 
-static void make_spare(struct agent *a)
+/* Loads the program once; from then on a holder is a fork of it. */
+static int open_nursery(struct agent *a)
 {
     int ends[2];
     int rc = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0 ? -errno : 0;
-    if (rc == 0) {
-        rc = spawn(a, ends[1], &a->spare);
-        close(ends[1]);
-        if (rc)
-            close(ends[0]);
-    }
-    a->spare_at_ms = now_ms() + SPARE_WAIT_MS;
     if (rc)
-        log_error("no holder can be started: %s", strerror(-rc));
-    else
-        a->spare_socket = ends[0];
+        return rc;
+    rc = spawn(a, ends[1], &a->nursery);
+    close(ends[1]);
+    a->nursery_socket = ends[0];
+    if (rc)
+        close_nursery(a);
+    return rc;
 }
 
-void holder_keep_spare(struct agent *a)
+static void drop_spare(struct agent *a)
+{
+    close(a->spares[0]);
+    a->spare_count--;
+    memmove(&a->spares[0], &a->spares[1], a->spare_count * sizeof *a->spares);
+}
+
+static int make_spare(struct agent *a)
+{
+    int ends[2];
+    int rc = a->nursery_socket < 0 ? open_nursery(a) : 0;
+    if (rc == 0)
+        rc = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0 ? -errno : 0;
+    if (rc == 0) {
+        rc = hold_send(a->nursery_socket, &ends[1], 1);
+        close(ends[1]);
+        if (rc) {
+            close(ends[0]);
+            close_nursery(a);
+        } else {
+            a->spares[a->spare_count++] = ends[0];
+        }
+    }
+    if (rc)
+        log_error("no holder can be started: %s", strerror(-rc));
+    return rc;
+}
+
+void holder_keep_spares(struct agent *a)
 {
     pid_t pid;
     while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
-        if (pid == a->spare) /* the others are holders that ended while we are their parent */
-            holder_drop_spare(a);
-    if (a->spare_socket < 0 && now_ms() >= a->spare_at_ms)
-        make_spare(a);
+        if (pid == a->nursery)
+            close_nursery(a);
+    if (now_ms() < a->spare_at_ms)
+        return;
+    while (a->spare_count < SPARES)
+        if (make_spare(a)) {
+            a->spare_at_ms = now_ms() + RETRY_MS;
+            return;
+        }
+}
+
+void holder_drop_spares(struct agent *a)
+{
+    while (a->spare_count)
+        drop_spare(a);
+    close_nursery(a);
 }
 
 /* ---- those that a killed holder leaves behind ---- */
@@ -249,13 +288,13 @@ static int hand_over(struct replica *r, struct str description, struct error *er
     int rc = -EPIPE, lock = open_lock(r->folder), memory = memory_file(description);
     if (lock < 0 || memory < 0)
         rc = lock < 0 ? lock : memory;
-    for (int tries = 0; lock >= 0 && memory >= 0 && rc && tries < 2; tries++) {
-        if (a->spare_socket < 0)
-            make_spare(a);
-        rc = a->spare_socket < 0 ? -EAGAIN : send_both(a->spare_socket, memory, lock);
-        holder_drop_spare(a);
-        a->spare_at_ms = now_ms() + SPARE_WAIT_MS;
+    for (int tries = 0; lock >= 0 && memory >= 0 && rc && tries < SPARES + 2; tries++) {
+        if (a->spare_count == 0 && make_spare(a))
+            break;
+        rc = send_both(a->spares[0], memory, lock);
+        drop_spare(a);
     }
+    a->spare_at_ms = now_ms() + SPARE_WAIT_MS;
     if (lock >= 0)
         close(lock);
     if (memory >= 0)
