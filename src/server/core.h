@@ -82,7 +82,10 @@ struct core_view {
 struct core_read {
     struct core_read *next;
     uint64_t after; /* wait until this journal number is included; 0 */
+    bool tables;    /* wait until the tables have followed what the state includes now: for a moment, and not where they lag far */
     void (*run)(struct core_read *read, const struct core_view *view); /* reader's thread */
+    uint64_t tables_after; /* the core's own, as is `due` */
+    time_ms due;
 };
 void core_query(struct core *c, struct core_read *read);
 /* Answers now, or when `seq` is durable. Copies the response, adds the header Tessera-Seq. */

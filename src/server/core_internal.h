@@ -41,7 +41,6 @@ struct core_reads {
     pthread_cond_t wake;
     struct core_read *first, **end;
     struct core_read *parked; /* ask for a number that is not there yet */
-    time_ms parked_since;     /* monotonic, of the oldest */
     bool closing;
 };
 
@@ -120,7 +119,7 @@ time_ms snapshots_deadline(const struct core *c);
 void *checkpoint_main(void *core);
 /* reader.c */
 void *reader_main(void *core);
-void reads_advance(struct core *c);                                /* a new applied number */
+void reads_advance(struct core *c);                                /* a new number is applied or in the tables */
 void held_release(struct core *c, struct http_batch *batch);       /* those that are durable now */
 void held_refuse(struct core *c, struct http_batch *batch);        /* those that never will be */
 /* projector.c */

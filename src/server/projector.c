@@ -177,6 +177,7 @@ static int transaction_run(struct projector *p, struct error *err)
         return r < 0 ? r : 0;
     }
     atomic_store(&p->core->projected, at.seq);
+    reads_advance(p->core);
     return 1;
 }
 

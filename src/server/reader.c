@@ -14,6 +14,9 @@
 
 /* Nobody can know a number that was not given out; who asks for one waits so long and no longer. */
 #define PARK_MAX_MS 5000
+/* Tables are a moment behind. Where they are further behind, what they have must do. */
+#define TABLES_PARK_MS 500
+#define TABLES_LAG_MAX 2000
 
 /* ---- the queue ------------------------------------------------------------------------------------- */
 
@@ -24,28 +27,42 @@ static void reads_append(struct core_reads *q, struct core_read *read)
     q->end = &read->next;
 }
 
+static bool read_ready(struct core *c, const struct core_read *read)
+{
+    return read->after <= atomic_load(&c->applied) && read->tables_after <= atomic_load(&c->projected);
+}
+
+/* How long it may wait, and for what. */
+static void read_begin(struct core *c, struct core_read *read)
+{
+    uint64_t applied = atomic_load(&c->applied), projected = atomic_load(&c->projected);
+    bool near = applied > projected && applied - projected <= TABLES_LAG_MAX;
+    read->tables_after = read->tables && near ? MAX(applied, read->after) : 0;
+    read->due = clock_monotonic_ms() + (read->after > applied ? PARK_MAX_MS : TABLES_PARK_MS);
+}
+
 void core_query(struct core *c, struct core_read *read)
 {
     struct core_reads *q = &c->reads;
+    read_begin(c, read);
     pthread_mutex_lock(&q->lock);
-    if (read->after > atomic_load(&c->applied)) {
-        if (q->parked == NULL)
-            q->parked_since = clock_monotonic_ms();
+    if (read_ready(c, read)) {
+        reads_append(q, read);
+    } else {
         read->next = q->parked;
         q->parked = read;
-    } else {
-        reads_append(q, read);
     }
     pthread_cond_signal(&q->wake);
     pthread_mutex_unlock(&q->lock);
 }
 
-/* Those whose number is there, or all of them. */
-static void parked_release(struct core_reads *q, uint64_t applied)
+/* Those whose number is there or whose time is over. */
+static void parked_release(struct core *c, time_ms now)
 {
+    struct core_reads *q = &c->reads;
     for (struct core_read **at = &q->parked; *at;) {
         struct core_read *read = *at;
-        if (read->after > applied) {
+        if (!read_ready(c, read) && read->due > now) {
             at = &read->next;
             continue;
         }
@@ -59,7 +76,7 @@ void reads_advance(struct core *c)
     struct core_reads *q = &c->reads;
     pthread_mutex_lock(&q->lock);
     if (q->parked) {
-        parked_release(q, atomic_load(&c->applied));
+        parked_release(c, 0);
         pthread_cond_broadcast(&q->wake);
     }
     pthread_mutex_unlock(&q->lock);
@@ -67,26 +84,24 @@ void reads_advance(struct core *c)
 
 static void reads_wait(struct core_reads *q)
 {
-    if (q->parked == NULL) {
+    time_ms due = TIME_NEVER;
+    for (const struct core_read *read = q->parked; read; read = read->next)
+        due = MIN(due, read->due);
+    if (due == TIME_NEVER) {
         pthread_cond_wait(&q->wake, &q->lock);
-        return;
-    }
-    time_ms due = q->parked_since + PARK_MAX_MS;
-    if (clock_monotonic_ms() >= due) {
-        parked_release(q, UINT64_MAX);
         return;
     }
     struct timespec until = {.tv_sec = due / 1000, .tv_nsec = due % 1000 * 1000000};
     pthread_cond_timedwait(&q->wake, &q->lock, &until);
 }
 
-static struct core_read *reads_take(struct core_reads *q)
+static struct core_read *reads_take(struct core *c)
 {
+    struct core_reads *q = &c->reads;
     pthread_mutex_lock(&q->lock);
     while (q->first == NULL && !(q->closing && q->parked == NULL)) {
-        if (q->closing)
-            parked_release(q, UINT64_MAX);
-        else
+        parked_release(c, q->closing ? TIME_NEVER : clock_monotonic_ms());
+        if (q->first == NULL && !q->closing)
             reads_wait(q);
     }
     struct core_read *read = q->first;
@@ -107,7 +122,7 @@ void *reader_main(void *core)
     if (tables_read_open(&tables, &(struct tables_options){.path = path, .vfs = c->options.vfs}, &err) < 0)
         core_fail(c, err.text);
     struct core_read *read;
-    while ((read = reads_take(&c->reads)) != NULL) {
+    while ((read = reads_take(c)) != NULL) {
         pthread_rwlock_rdlock(&c->state);
         const struct core_view view = {.engine = c->engine, .tables = tables, .seq = atomic_load(&c->applied), .now = core_now(c)};
         read->run(read, &view);

@@ -176,7 +176,8 @@ static inline void read_run(struct core_read *core_read, const struct core_view 
 
 static inline void read_start(struct place *p, struct read *read, uint64_t after)
 {
-    read->read = (struct core_read){.after = after, .run = read_run};
+    read->read.after = after;
+    read->read.run = read_run;
     sem_init(&read->done, 0, 0);
     core_query(p->core, &read->read);
 }

@@ -200,6 +200,36 @@ static void test_read_after_nothing(void **state)
     read_wait(&read);
 }
 
+static void look_event(const struct core_view *view, void *context)
+{
+    struct arena arena = {0};
+    struct table_page page;
+    struct error err;
+    const struct table_query query = {.table = TABLE_EVENT, .type = STR("project_created")};
+    if (tables_read(view->tables, &query, &arena, &page, &err) < 0)
+        page.count = SIZE_MAX;
+    *(size_t *)context = page.count;
+    arena_fini(&arena);
+}
+
+/* Tables follow in their own time; a read that asks for it waits for them. */
+static void test_read_tables(void **state)
+{
+    struct place *p = *state;
+    start(p);
+    for (size_t i = 1; i <= 10; i++) {
+        size_t events = 0;
+        char name[32];
+        snprintf(name, sizeof name, "p%zu", i);
+        project_make(p, name);
+        struct read read = {.look = look_event, .context = &events, .read = {.tables = true}};
+        read_start(p, &read, 0);
+        read_wait(&read);
+        assert_int_equal(events, i);
+    }
+    stop(p);
+}
+
 static struct engine_command node(void)
 {
     return (struct engine_command){.type = ENGINE_NODE_REGISTER,
@@ -352,6 +382,7 @@ int main(void)
         CASE(test_truncates),
         CASE(test_read_after),
         CASE(test_read_after_nothing),
+        CASE(test_read_tables),
         CASE(test_contact_lost),
         CASE(test_contact_after_restart),
         CASE(test_contact_given_up_once),
