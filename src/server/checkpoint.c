@@ -51,7 +51,10 @@ static int snapshot_make(const struct core *c, struct error *err)
 
 int snapshot_now(struct core *c, struct error *err)
 {
+    /* Reading a state into bytes may touch it: nobody looks meanwhile. A child has a copy of its own. */
+    pthread_rwlock_wrlock(&c->state);
     int r = snapshot_make(c, err);
+    pthread_rwlock_unlock(&c->state);
     if (r == 0) {
         c->snapshots.last_seq = atomic_load(&c->durable);
         atomic_store(&c->snapshot_seq, c->snapshots.last_seq);
