@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-static const struct policy *const policies[] = {&policy_random, &policy_bestfit, &policy_fgd};
+static const struct policy *const policies[] = {&policy_market, &policy_random, &policy_bestfit, &policy_fgd};
 
 static const struct policy *policy_find(const char *name)
 {
@@ -55,7 +55,7 @@ const struct sim_format format_openb = {
     .name = "openb",
     .doc = "Alibaba's pod lists: how much of the GPUs can be given away when pods only arrive",
     .options = 1u << OPTION_SATURATE | 1u << OPTION_SEED,
-    .policies = "fgd bestfit random",
+    .policies = "market fgd bestfit random",
     .fleet = "openb",
     .run = openb_run,
 };

@@ -18,7 +18,7 @@ struct fragmentation_result {
     size_t moved;            /* placed pods that left their place */
     double allocated[401];   /* percent of GPU capacity, when so many percent have arrived */
     bool reached[401];
-    double pod_us; /* wall clock, mean */
+    double pod_us; /* processor time, mean */
 };
 
 /* The one that places pods. `moved` may be asked at the end. */

@@ -26,4 +26,4 @@ struct policy {
     void (*placed)(struct policy_state *state, struct placing at); /* NULL: not wanted */
 };
 
-extern const struct policy policy_random, policy_bestfit, policy_fgd;
+extern const struct policy policy_random, policy_bestfit, policy_fgd, policy_market;

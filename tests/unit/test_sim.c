@@ -154,8 +154,8 @@ static void openb_counts_what_failed(void **state)
     openb_fini(&o);
 }
 
-/* FGD puts the share where the typical pod loses least: beside the other one. */
-static void fgd_keeps_whole_gpus(void **state)
+/* Both put the share where the typical pod loses least: beside the other one. */
+static void shares_leave_gpus_whole(void **state)
 {
     (void)state;
     struct openb o;
@@ -165,6 +165,8 @@ static void fgd_keeps_whole_gpus(void **state)
     for (uint64_t seed = 1; seed <= 20; seed++) {
         struct fragmentation_result r;
         fragmentation_run(&o, &(struct fragmentation){&policy_fgd, seed, 750}, &r);
+        assert_int_equal(r.placed, 3);
+        fragmentation_run(&o, &(struct fragmentation){&policy_market, seed, 750}, &r);
         assert_int_equal(r.placed, 3);
     }
     openb_fini(&o);
@@ -237,7 +239,7 @@ int main(void)
         cmocka_unit_test(csv_takes_other_names),
         cmocka_unit_test(input_unpacks_gzip),
         cmocka_unit_test(openb_counts_what_failed),
-        cmocka_unit_test(fgd_keeps_whole_gpus),
+        cmocka_unit_test(shares_leave_gpus_whole),
         cmocka_unit_test(saturate_grows_and_shrinks),
         cmocka_unit_test(openb_refuses_nonsense),
         cmocka_unit_test(options_are_checked),
