@@ -68,6 +68,9 @@ static void check_workloads(const struct engine *e)
     }
     CHECK(count == e->workload_by_id.count && timers == e->heap_count && ports == e->ports.count);
     CHECK(memcmp(counts, e->counts, sizeof counts) == 0);
+    for (uint32_t slot = e->free_slot; slot; slot = workload_at(e, slot)->next_slot)
+        count++;
+    CHECK(count + 1 == MAX(e->slot_count, 1u));
 }
 
 static void check_ended(const struct engine *e)

@@ -416,6 +416,9 @@ void engine_apply(struct engine *e, time_ms now, const struct engine_command *co
     workload_timers_run(e);
     for (size_t i = 0; i < count; i++) {
         e->batch.command = i;
+        /* What follows a loss sees what the market made of it. */
+        if (e->batch.has_loss && commands[i].type != ENGINE_NODE_LOST_SET)
+            batch_flush(e);
         /* Before the call: a flush in the middle may fill in earlier ones, never this one. */
         result->outcomes[i] = outcome_ok(0);
         struct engine_outcome outcome = command_apply(e, &commands[i]);

@@ -350,6 +350,68 @@ static void test_the_longest_run_ends_with_notice(void **state)
     world_fini(&w);
 }
 
+static void test_timers_of_many(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    char name[16];
+    for (int i = 0; i < 12; i++) {
+        snprintf(name, sizeof name, "n%d", i);
+        node_add(&w, name, "r1");
+    }
+    engine_id ids[48];
+    struct prng random = {5};
+    for (int i = 0; i < 48; i++) {
+        ids[i] = submit(&w, (struct want){.nodes = 1, .cores = 1, .limit = 100000, .max_run = 1000 + (time_ms)prng_below(&random, 100000)});
+        started_all(&w, ids[i]);
+    }
+    for (int i = 0; i < 24; i++) { /* out of the middle; the heap is walked after each */
+        size_t one = prng_below(&random, 48);
+        if (look(&w, ids[one])->state == WORKLOAD_RUNNING)
+            ended(&w, ids[one], 0, 0);
+    }
+    for (int i = 0; i < 48; i++) {
+        const struct engine_workload *v = look(&w, ids[i]);
+        time_ms due = v->started + v->max_run;
+        if (v->state != WORKLOAD_RUNNING || due <= w.now)
+            continue;
+        w.now = due - 1;
+        wake(&w);
+        assert_int_equal(v->state, WORKLOAD_RUNNING);
+        w.now = due;
+        wake(&w);
+        assert_int_equal(v->reason, REASON_MAX_RUN);
+    }
+    world_fini(&w);
+}
+
+/* What two commands of one batch say of the same thing counts in their order. */
+static void test_an_end_and_a_loss_in_one_batch(void **state)
+{
+    (void)state;
+    struct world w;
+    fleet(&w);
+    engine_id id = submit(&w, (struct want){.nodes = 1, .cores = 3, .limit = 100000});
+    started_all(&w, id);
+    engine_id node = look(&w, id)->replicas[0].node;
+    struct engine_command batch[] = {report_of(&w, ENGINE_ENDED, id, 0),
+                                     {.type = ENGINE_NODE_LOST_SET, .on_node = {.node = node, .last_contact = w.now}}};
+    world_apply(&w, batch, 2);
+    assert_int_equal(look(&w, id)->state, WORKLOAD_FINISHED);
+    apply_one(&w, facts(node == 1 ? "n1" : "n2", "r1"));
+
+    id = gang(&w, 0); /* the loss first: its mate fails because of it */
+    uint32_t lost = look(&w, id)->replicas[0].node == node ? 0 : 1;
+    batch[0] = batch[1];
+    batch[1] = report_of(&w, ENGINE_ENDED, id, 1 - lost);
+    batch[1].report.exit_code = 1;
+    world_apply(&w, batch, 2);
+    assert_int_equal(look(&w, id)->state, WORKLOAD_WAITING);
+    assert_int_equal(look(&w, id)->reason, REASON_NODE_LOST);
+    world_fini(&w);
+}
+
 static void test_a_drained_node_is_left(void **state)
 {
     (void)state;
@@ -494,6 +556,8 @@ int main(void)
         cmocka_unit_test(test_cancels),
         cmocka_unit_test(test_a_preempted_one_can_be_cancelled),
         cmocka_unit_test(test_the_longest_run_ends_with_notice),
+        cmocka_unit_test(test_timers_of_many),
+        cmocka_unit_test(test_an_end_and_a_loss_in_one_batch),
         cmocka_unit_test(test_a_drained_node_is_left),
         cmocka_unit_test(test_reports_that_do_not_count),
         cmocka_unit_test(test_gangs_meet_at_ports_of_their_own),
