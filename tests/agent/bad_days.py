@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 
-from fake import Server, World, replica, wait
+from fake import PROGRAM, Server, World, replica, wait
 
 TIMEOUT_MS = 1500
 
@@ -101,11 +101,32 @@ def killed_holder():
     print("killed holder")
 
 
-def frozen(how, leave, back):
+# Machines that have mounted less than this one: what a program sees of /sys/fs/cgroup.
+MACHINES = {
+    "v1": "umount /sys/fs/cgroup/unified",
+    "v2": "umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup",
+    "none": "umount -R /sys/fs/cgroup",
+}
+
+
+def machine(w, name):
+    """A program that is ours on such a machine."""
+    wrapper = w.folder / "machine"
+    wrapper.write_text(f"#!/bin/sh\nexec unshare --mount sh -c '{MACHINES[name]}; exec {os.path.abspath(PROGRAM)} \"$@\"' sh \"$@\"\n")
+    wrapper.chmod(0o755)
+    return wrapper
+
+
+def hybrid():
+    with open("/proc/self/mounts", encoding="utf-8") as mounts:
+        return " /sys/fs/cgroup/unified cgroup2 " in mounts.read()
+
+
+def frozen(how, leave, back, on=None):
     """Out of contact for the timeout: frozen where asked, others go on; wanted still when contact returns: thawed."""
     with World(contact_timeout_ms=TIMEOUT_MS, renew_ms=300) as w:
         ticks, others = Ticks(w, "ticks"), Ticks(w, "others")
-        w.start_agent()
+        w.start_agent(program=machine(w, on) if on else None)
         w.server.want(replica("work_f", run=ticks.run(), on_lost_contact="freeze"), replica("work_c", run=others.run()))
         w.server.wait_report("started", "work_f")
         ticks.goes_on()
@@ -131,6 +152,8 @@ def frozen(how, leave, back):
         assert ticks.last() == last, "the old attempt ticked again"
         ticks.check_never_two()
         others.stands()
+        if on:
+            print("goes without:", w.server.facts[0]["missing"])
     print("frozen:", how)
 
 
@@ -201,6 +224,9 @@ def main():
     frozen("agent stopped", lambda w: w.agents[1].send_signal(signal.SIGSTOP), lambda w: w.agents[1].send_signal(signal.SIGCONT))
     frozen("agent killed", lambda w: w.kill_agent(), lambda w: w.start_agent())
     frozen("server away", lambda w: w.server.cut_off(), lambda w: w.server.cut_off(False))
+    if hybrid():
+        for name in MACHINES:
+            frozen(f"server away, cgroups: {name}", lambda w: w.server.cut_off(), lambda w: w.server.cut_off(False), on=name)
     two_nodes()
     stop_while_frozen()
     many_kills(int(os.environ.get("SEED", "1")))
