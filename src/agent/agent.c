@@ -264,6 +264,16 @@ static void free_all(struct agent *a)
     xfree(a->desired_arena);
 }
 
+/* Where nothing of ours runs on, its cgroups go too: holders that waited take theirs with them. */
+static void remove_groups(struct agent *a, time_ms deadline)
+{
+    LIST_EACH(item, &a->replicas)
+    if (CONTAINER_OF(item, struct replica, link)->state == REPLICA_HELD)
+        return;
+    while (cgroup_remove(&a->groups) < 0 && clock_monotonic_ms() < deadline)
+        usleep(5000);
+}
+
 static void stop(struct agent *a)
 {
     struct worker *workers[] = {a->poller, a->reporter, a->shipper, a->files};
@@ -275,6 +285,7 @@ static void stop(struct agent *a)
             worker_abort(workers[i]);
     for (size_t i = 0; i < ARRAY_COUNT(workers); i++)
         all = worker_free(workers[i], deadline) && all;
+    remove_groups(a, deadline);
     if (!all)
         _exit(0); /* a large archive is being unpacked: begun anew next time */
     mailbox_take(&a->mailbox);

@@ -195,6 +195,10 @@ static int mount_place(const struct fetch *f, size_t index, struct str target, s
         buf_printf(out, "home/%.*s", (int)target.size - 2, target.data + 2);
     } else if (!str_starts(target, STR("/"))) {
         buf_printf(out, "home/workdir/%.*s", STR_ARGS(target));
+    } else if (str_starts(target, STR("/proc/")) || str_starts(target, STR("/sys/")) ||
+               str_starts(target, STR("/dev/"))) {
+        return error_set(err, -EINVAL, "file_mounts: %.*s: not among the kernel's files",
+                         STR_ARGS(target));
     } else if (!f->own_mounts) {
         return error_set(
             err, -ENOTSUP,
@@ -211,16 +215,10 @@ static int place_mount(const struct fetch *f, size_t index, int folder, int file
 {
     _cleanup_buf_ struct buf place = BUF_INIT(HOLD_PATH_MAX);
     const struct record_pair *pair = (const struct record_pair *)f->mounts.items + index;
-    struct stat st;
     int rc = mount_place(f, index, pair->key, &place, err);
     if (rc)
         return rc;
     _cleanup_free_ char *target = str_dup(pair->key);
-    if (target[0] == '/' && stat(target, &st) < 0)
-        return error_set(
-            err, -ENOENT,
-            "file_mounts: %s does not exist on this node; targets below ~ can always be made",
-            target);
     rc = place.overflow ? -ENAMETOOLONG : move(files, pair->value, folder, buf_str(&place));
     return rc ? error_set(err, rc, "file_mounts: %s: %s", target,
                           rc == -EEXIST ? "exists already" : strerror(-rc))

@@ -51,6 +51,14 @@ unsigned cgroup_abilities(const struct cgroup *group)
     return all;
 }
 
+static bool has_unified(const struct cgroup *mounts)
+{
+    for (unsigned i = 0; i < mounts->count; i++)
+        if (mounts->parts[i].unified)
+            return true;
+    return false;
+}
+
 void cgroup_parse_mounts(struct str mounts, struct cgroup *ret)
 {
     *ret = (struct cgroup){0};
@@ -61,8 +69,8 @@ void cgroup_parse_mounts(struct str mounts, struct cgroup *ret)
         struct str options = str_cut(&line, ' ');
         bool unified = str_is(type, "cgroup2");
         unsigned abilities = unified ? 0 : v1_abilities(options) & ~cgroup_abilities(ret);
-        if ((!unified && (!str_is(type, "cgroup") || abilities == 0)) ||
-            where.size >= CGROUP_PATH_MAX)
+        bool useful = unified ? !has_unified(ret) : str_is(type, "cgroup") && abilities != 0;
+        if (!useful || where.size >= CGROUP_PATH_MAX)
             continue;
         struct cgroup_part *part = &ret->parts[ret->count++];
         part->unified = unified;

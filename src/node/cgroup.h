@@ -38,7 +38,8 @@ struct cgroup {
     unsigned count;
 };
 
-/* What is mounted, from the text of /proc/self/mounts; each ability goes to one hierarchy at most.
+/* What is mounted, from the text of /proc/self/mounts; each ability goes to one hierarchy at most,
+ * and one that is mounted twice (in a chroot beside it) counts once.
  * v2 comes without abilities: cgroup_home finds them out. */
 void cgroup_parse_mounts(struct str mounts, struct cgroup *ret);
 /* Makes the folder `name` in each hierarchy, hands the v2 controllers down to it, finds out what

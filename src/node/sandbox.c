@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/number.h"
 #include "node/file.h"
+#include "node/mount_point.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -18,6 +19,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define STAGE "/run/tessera/stage"
+
 static int own_namespace(void)
 {
     if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
@@ -30,19 +33,30 @@ static int bind(const char *source, const char *target)
     return mount(source, target, NULL, MS_BIND, NULL) < 0 ? -errno : 0;
 }
 
+static int mount_one(const struct sandbox_mount *m, struct error *err)
+{
+    struct stat st;
+    int rc = stat(m->source, &st) < 0 ? -errno : folder_make(STAGE, 0700, err);
+    if (rc == 0)
+        rc = mount_point_make(m->target, S_ISDIR(st.st_mode), STAGE, err);
+    else
+        error_set(err, rc, "%s: %s", m->source, strerror(-rc));
+    if (rc)
+        return error_prefix(err, "file_mounts");
+    rc = bind(m->source, m->target);
+    return rc ? error_set(err, rc, "file_mounts: %s cannot be mounted: %s", m->target,
+                          strerror(-rc))
+              : 0;
+}
+
 static int set_mounts(const struct sandbox *sandbox, struct error *err)
 {
     int rc = bind(sandbox->home, SANDBOX_HOME);
     if (rc)
         return error_set(err, rc, "%s cannot be mounted: %s", SANDBOX_HOME, strerror(-rc));
-    for (size_t i = 0; i < sandbox->mount_count; i++) {
-        const struct sandbox_mount *m = &sandbox->mounts[i];
-        rc = bind(m->source, m->target);
-        if (rc)
-            return error_set(err, rc, "file_mounts: %s cannot be mounted: %s", m->target,
-                             strerror(-rc));
-    }
-    return 0;
+    for (size_t i = 0; rc == 0 && i < sandbox->mount_count; i++)
+        rc = mount_one(&sandbox->mounts[i], err);
+    return rc;
 }
 
 static int change_user(uint32_t user)

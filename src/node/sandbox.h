@@ -13,7 +13,7 @@
 #define SANDBOX_HOME "/run/tessera/replica"
 
 struct sandbox_mount {
-    const char *source, *target; /* absolute; the target exists */
+    const char *source, *target; /* absolute; a target that is not there is made, seen here alone */
 };
 
 struct sandbox {

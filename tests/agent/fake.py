@@ -221,6 +221,7 @@ class World:
         for agent in self.agents.values():
             agent.wait(20)
         self.kill_holders()
+        self.remove_groups()
         self.server.close()
         if kind and kind is not SystemExit:
             for log in sorted([*self.folder.glob("*.log"), *self.folder.glob("*/holder.log")]):
@@ -237,6 +238,14 @@ class World:
         for pid in self.holders():
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
+
+    def remove_groups(self):
+        """What killed holders leave: their agents would have removed it at the next start."""
+        for installation in self.folder.glob("agent-*/installation"):
+            for home in pathlib.Path("/sys/fs/cgroup").glob(f"**/tessera-{installation.read_text().strip()}"):
+                for group in [*home.glob("hold-*"), home]:
+                    with contextlib.suppress(OSError):
+                        group.rmdir()
 
     def holders(self):
         found = []

@@ -56,6 +56,22 @@ def laid_out(w):
     print("laid out")
 
 
+def made_places(w):
+    """Targets that the machine does not have: seen by the workload alone, and everything else as it was."""
+    archive = w.server.add_archive(tar(("mounts", None), ("mounts/0", "file\n"), ("mounts/1", None), ("mounts/1/deep", "folder\n"), ("mounts/2", "below\n")))
+    name = f"tessera-test-{os.getpid()}"
+    places = [f"/{name}/deep/file", f"/var/{name}", f"/tmp/{name}/x"]
+    run = f"""set -e; cat {places[0]} {places[1]}/deep {places[2]}
+stat -c '%a' /tmp / | tr '\\n' ' '; ls /etc/passwd; echo x >/tmp/{name}-own; ls -d {w.folder}; test -r /proc/self/status; id -u >/dev/null
+mkdir /{name}/mine 2>/dev/null || echo may not"""
+    end = runs(w, "work_places", archive=archive, mounts=dict(zip(places, ("mounts/0", "mounts/1", "mounts/2"))), run=run)
+    assert end["exit_code"] == 0, (end, w.server.log("work_places"))
+    assert w.server.log("work_places") == f"file\nfolder\nbelow\n1777 755 /etc/passwd\n{w.folder}\nmay not\n", w.server.log("work_places")
+    for place in (f"/{name}", f"/var/{name}", f"/tmp/{name}", f"/tmp/{name}-own"):
+        assert not os.path.lexists(place), place
+    print("made places")
+
+
 def refused(w):
     good = tar(("workdir", None), ("workdir/a", "a"), ("mounts", None), ("mounts/0", "zero\n"))
     archive = w.server.add_archive(good)
@@ -63,8 +79,8 @@ def refused(w):
     assert "404" in end["text"], end
     end = runs(w, "work_where", archive=archive, workdir="elsewhere")
     assert "workdir" in end["text"], end
-    end = runs(w, "work_abs", archive=archive, mounts={"/does/not/exist": "mounts/0"})
-    assert "/does/not/exist" in end["text"], end
+    end = runs(w, "work_proc", archive=archive, mounts={"/proc/x": "mounts/0"})
+    assert "/proc/x" in end["text"], end
     end = runs(w, "work_up", archive=archive, mounts={"~/../../x": "mounts/0"})
     assert "file_mounts" in end["text"], end
     end = runs(w, "work_scripts", archive=archive, mounts={"~/.tessera/run": "mounts/0"}, run="echo mine")
@@ -125,6 +141,7 @@ with World() as world:
     world.start_agent()
     wait("the agent registers", lambda: world.server.facts)
     laid_out(world)
+    made_places(world)
     refused(world)
     hostile(world)
     server_away(world)

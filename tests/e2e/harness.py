@@ -97,6 +97,7 @@ class Cluster:
                     process.kill()
                     process.wait()
         self.kill_holders()
+        self.remove_groups()
         if kind and kind is not SystemExit:
             for log in sorted(self.folder.glob("*.log")):
                 print(f"---- {log.name}\n{log.read_text(errors='replace')[-4000:]}", file=sys.stderr)
@@ -109,6 +110,14 @@ class Cluster:
                 with contextlib.suppress(OSError):
                     if str(self.folder).encode() in (entry / "cmdline").read_bytes():
                         os.kill(int(entry.name), signal.SIGKILL)
+
+    def remove_groups(self):
+        """The cgroups of holders that were killed: their agents would have removed them at the next start."""
+        for installation in self.folder.glob("agent-*/installation"):
+            for home in pathlib.Path("/sys/fs/cgroup").glob(f"**/tessera-{installation.read_text().strip()}"):
+                for group in [*home.glob("hold-*"), home]:
+                    with contextlib.suppress(OSError):
+                        group.rmdir()
 
     # ---- processes
 

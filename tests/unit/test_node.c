@@ -59,10 +59,11 @@ static void test_mounts(void **state)
                      CGROUP_CPU | CGROUP_MEMORY | CGROUP_PIDS | CGROUP_FREEZE);
     /* mounted twice counts once; hybrid brings v2 too */
     cgroup_parse_mounts(STR("cgroup /a cgroup rw,memory 0 0\ncgroup /b cgroup rw,memory 0 0\n"
-                            "cgroup2 /u cgroup2 rw 0 0\n"),
+                            "cgroup2 /u cgroup2 rw 0 0\ncgroup2 /chroot/u cgroup2 rw 0 0\n"),
                         &found);
     assert_int_equal(found.count, 2);
     assert_string_equal(found.parts[0].path, "/a");
+    assert_string_equal(found.parts[1].path, "/u");
     cgroup_parse_mounts(STR("nonsense\n\ncgroup\ncgroup /x cgroup\n"), &found);
     assert_int_equal(found.count, 0);
 }
