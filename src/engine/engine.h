@@ -304,7 +304,7 @@ enum engine_code {
     ENGINE_NOT_FOUND,
     ENGINE_CONFLICT,  /* a name in use, an idempotency key with another body, a state that forbids it */
     ENGINE_FORBIDDEN, /* a token used or expired; a key bound to another node */
-    ENGINE_STALE,     /* REPORT: of another attempt, or known already */
+    ENGINE_STALE,     /* REPORT: of another attempt, or of a replica that has ended; a start told twice is OK */
 };
 
 #define ENGINE_FIELD_MAX 96
