@@ -119,6 +119,8 @@ void replica_free(struct replica *r);
 void replica_move(struct replica *r, enum replica_state state);
 /* Reads what its holder wrote; notices an end, with or without a record of it. */
 void replica_look(struct replica *r);
+/* Ends its processes without asking a holder. */
+void replica_kill(struct replica *r);
 /* Ends it here without a holder: `text` says why it could not run. */
 void replica_fail(struct replica *r, const char *text);
 /* Finds what an earlier agent left: called once, before the first poll. */

@@ -25,6 +25,8 @@
 #define OUTPUT_ROUNDS_MAX 64
 #define DRAIN_MS 500 /* for output of the dead; a pipe that somebody else holds open */
 #define REMOVE_TRIES 50
+#define WRITE_TRIES 600
+#define WRITE_PAUSE_US 1000000
 #define LAST_LINES_MAX 4096
 
 /* ---- being given a replica ---- */
@@ -187,8 +189,11 @@ static void write_ended(struct hold *h)
                                .last_lines = buf_str(&lines),
                                .at_boot_ms = hold_now_ms(),
                                .at_wall_ms = clock_wall_ms()};
-    if (hold_write(&hold_ended_file, h->folder, &ended, &err))
+    /* On a full disk: it matters more than the folder's peace, and room may come. */
+    for (int i = 0; hold_write(&hold_ended_file, h->folder, &ended, &err) && i < WRITE_TRIES; i++) {
         log_error("%s", err.text);
+        usleep(WRITE_PAUSE_US);
+    }
     buf_fini(&lines);
 }
 

@@ -347,11 +347,13 @@ void holder_stop(struct replica *r, int signal, time_ms kill_at)
     struct error err;
     if (r->kill_at && kill_at >= r->kill_at)
         return;
-    log_info("%s: told to end in %lld ms", r->name.text, (long long)MAX(kill_at - now_ms(), 0));
     if (hold_write(&hold_command_file, r->folder, &command, &err)) {
-        log_error("%s", err.text); /* a full disk: the next round tries again */
+        /* On a full disk: the next round tries again, and what is overdue is killed from here. */
+        if (kill_at <= now_ms())
+            replica_kill(r);
         return;
     }
+    log_info("%s: told to end in %lld ms", r->name.text, (long long)MAX(kill_at - now_ms(), 0));
     r->kill_at = kill_at;
     poke(r->folder);
 }

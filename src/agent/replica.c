@@ -113,8 +113,7 @@ static void look_at_start(struct replica *r)
         log_error("%s", err.text);
 }
 
-/* The holder was killed: what it held has lost its keeper and ends too. */
-static void end_orphans(struct replica *r)
+void replica_kill(struct replica *r)
 {
     struct cgroup group = {0};
     const struct str *line = r->started.groups.items;
@@ -128,11 +127,12 @@ static void end_orphans(struct replica *r)
     holder_sweep_groups(r->agent);
 }
 
+/* The holder was killed: what it held has lost its keeper and ends too. */
 static void end_without_record(struct replica *r)
 {
     bool same_boot = str_is(r->started.boot, r->agent->boot);
     if (!r->has_started || same_boot)
-        end_orphans(r);
+        replica_kill(r);
     r->ended = (struct hold_ended){
         .boot = r->started.boot,
         .exit_code = r->has_started ? 128 + SIGKILL : 0,
@@ -176,7 +176,7 @@ static void find_one(struct agent *a, const char *name)
     look_at_start(r);
     if (!holder_lives(r->folder) && !r->has_started &&
         hold_read(&hold_ended_file, r->folder, &r->arena, &r->ended, &err) == -ENOENT) {
-        end_orphans(r); /* an agent died before it handed this over: begun again if it is wanted */
+        replica_kill(r); /* an agent died before it handed this over: begun again if it is wanted */
         if (folder_remove(r->folder, &err))
             log_warning("%s", err.text);
         replica_free(r);

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Agents that are killed, stopped or cut off; holders that are killed; and work that must never tick twice at a time."""
+import contextlib
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 
@@ -195,6 +197,39 @@ def stop_while_frozen():
     print("stop while frozen")
 
 
+def full_disk():
+    """No room for records: what must end is killed all the same, and an end is told once there is room."""
+    with World() as w:
+        w.data().mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", w.data()], check=True)
+        filler = w.data() / "filler"
+        try:
+            ticks = Ticks(w, "ticks")
+            w.start_agent()
+            w.server.want(replica("work_t", run=ticks.run()), replica("work_e", run=f"until [ -e {w.folder}/go ]; do sleep 0.05; done; exit 9"))
+            ticks.goes_on()
+            w.server.wait_report("started", "work_e")
+            with open(filler, "wb", buffering=0) as file, contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(4096))
+            w.server.want(replica("work_e"), replica("work_n"))  # work_t is not wanted any more
+            ticks.stands()
+            (w.folder / "go").touch()
+            time.sleep(0.3)
+            assert not w.server.found("ended", "work_e")
+            filler.unlink()
+            assert w.server.wait_report("ended", "work_e")["exit_code"] == 9
+            assert "space" in w.server.wait_report("ended", "work_n")["text"]
+            w.server.want()
+            wait("nothing is left", lambda: not w.replicas())
+        finally:
+            w.agents[1].terminate()
+            w.agents[1].wait()
+            w.kill_holders()
+            subprocess.run(["umount", "-l", w.data()], check=True)
+    print("full disk")
+
+
 def many_kills(seed):
     """An agent that is killed over and over: each replica runs once, and every end is told as it was."""
     rng = random.Random(seed)
@@ -229,6 +264,7 @@ def main():
             frozen(f"server away, cgroups: {name}", lambda w: w.server.cut_off(), lambda w: w.server.cut_off(False), on=name)
     two_nodes()
     stop_while_frozen()
+    full_disk()
     many_kills(int(os.environ.get("SEED", "1")))
 
 
