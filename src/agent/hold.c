@@ -468,6 +468,7 @@ int hold_main(int argc, char **argv)
         log_error("hold: %s", h.problem.text);
         return 2;
     }
+    prctl(PR_SET_NAME, "tessera-hold", 0, 0, 0);
     signal(SIGCHLD, SIG_IGN); /* holders end on their own */
     while (hold_receive(HOLD_SOCKET, &h.agent, 1)) {
         pid_t child = fork();
