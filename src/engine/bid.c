@@ -197,6 +197,8 @@ struct engine_outcome bid_make(const struct engine *e, const struct engine_submi
         return outcome_bound("choices", (int64_t)s->choice_count, 1, MARKET_ALTERNATIVES_MAX);
     if (!s->limit_present && (s->priority < 0 || s->priority > SETTING_LIMIT_CRITICAL_PERMILLE - SETTING_LIMIT_LOW_PERMILLE))
         return outcome_of(ENGINE_INVALID, "priority");
+    if ((int)s->level < LEVEL_ANY || s->level > LEVEL_NODE)
+        return outcome_of(ENGINE_INVALID, "level");
     if (s->max_run < 0 || s->max_run > MARKET_WINDOW_MAX_MS)
         return outcome_bound("max_run_ms", s->max_run, 0, MARKET_WINDOW_MAX_MS);
     /* Most choices name one place; only then are there more alternatives than choices. */

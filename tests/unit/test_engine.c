@@ -238,8 +238,13 @@ static void test_a_lost_node_takes_its_gangs_along(void **state)
     assert_int_equal(engine_node(w.e, 1)->replica_count, 0); /* it must not be there any more … */
     assert_true(told(&w, 1));
     assert_int_equal(look(&w, id)->state, WORKLOAD_PREEMPTING);
+    engine_id next = submit(&w, (struct want){.nodes = 1, .cores = 3, .limit = 100000});
+    assert_false(look(&w, next)->replica_count && look(&w, next)->replicas[0].ready); /* not beside what may still run */
     uint32_t survivor = look(&w, id)->replicas[0].node == 1 ? 0 : 1;
     assert_int_equal(ended(&w, id, survivor, 137), ENGINE_OK); /* … and is gone now */
+    assert_true(look(&w, next)->replicas[0].ready);
+    started_all(&w, next);
+    ended(&w, next, 0, 0);
     assert_int_equal(look(&w, id)->state, WORKLOAD_WAITING);
     assert_int_equal(look(&w, id)->reason, REASON_NODE_LOST);
 

@@ -313,13 +313,13 @@ static void test_a_refused_submit_leaves_nothing(void **state)
     assert_int_equal(outcome.numbers[0], 7);
     assert_in_range(outcome.numbers[1], 1, 6);
     assert_int_equal(w.result.event_count, 0);
-    c.submit.nodes_max = 9;
     c.submit.nodes = 1;
-    assert_string_equal(apply_one(&w, c).field, "nodes_max");
-    c.submit.nodes_max = 0;
-    c.submit.deadline = w.now + HOUR_MS;
-    assert_string_equal(apply_one(&w, c).field, "deadline_ms");
-    c.submit.deadline = 0;
+    c.submit.notice = -1;
+    assert_string_equal(apply_one(&w, c).field, "notice_ms");
+    c.submit.notice = 1000;
+    c.submit.level = LEVEL_RACKS;
+    assert_string_equal(apply_one(&w, c).field, "racks");
+    c.submit.level = LEVEL_ANY;
     assert_int_equal(apply_one(&w, c).id, before + 1); /* the same key: the refused ones left no trace */
     world_fini(&w);
 }
