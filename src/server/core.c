@@ -258,11 +258,12 @@ int core_open(struct core **ret, const struct core_options *options, struct erro
 
 /* ---- threads ------------------------------------------------------------------------------------------------------ */
 
-static int thread_start(struct core *c, pthread_t *thread, void *(*run)(void *), struct error *err)
+static int thread_start(struct core *c, pthread_t *thread, void *(*run)(void *), const char *name, struct error *err)
 {
     int r = pthread_create(thread, NULL, run, c);
     if (r != 0)
         return error_set(err, -r, "no thread: %s", strerror(r));
+    pthread_setname_np(*thread, name); /* top -H shows who works */
     c->started++;
     return 0;
 }
@@ -272,13 +273,13 @@ int core_start(struct core *c, struct http_server *http, struct error *err)
     c->http = http;
     c->snapshots.last = clock_monotonic_ms();
     contacts_load(c->contacts, c->engine, core_contact_time(c));
-    int r = thread_start(c, &c->writer, writer_main, err);
+    int r = thread_start(c, &c->writer, writer_main, "writer", err);
     for (size_t i = 0; i < READER_COUNT && r == 0; i++)
-        r = thread_start(c, &c->readers[i], reader_main, err);
+        r = thread_start(c, &c->readers[i], reader_main, "reader", err);
     if (r == 0)
-        r = thread_start(c, &c->projector, projector_main, err);
+        r = thread_start(c, &c->projector, projector_main, "projector", err);
     if (r == 0)
-        r = thread_start(c, &c->checkpointer, checkpoint_main, err);
+        r = thread_start(c, &c->checkpointer, checkpoint_main, "checkpointer", err);
     return r;
 }
 

@@ -237,6 +237,7 @@ static int server_ready(struct serve *s, struct error *err)
 static void *loop_main(void *context)
 {
     struct serve *s = context;
+    pthread_setname_np(pthread_self(), "net");
     http_server_run(s->http);
     return NULL;
 }
