@@ -13,12 +13,19 @@
 #include "server/recover.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #define TRANSACTION_EVENTS 4000
 #define TRANSACTION_MS 500 /* a transaction is not longer than this */
 #define RETRY_MS 2000      /* after an error: a full disk may get room */
+/* Where the others take so much of the machine, history waits: until they rest, or until it is so
+ * many commands behind that the journal would grow too long. */
+#define BUSY_PERMILLE 100
+#define BUSY_LOOK_MS 200
+#define LAG_MAX 500000
 #define TRIM_INTERVAL_MS ((time_ms)60 * 1000)
 #define PRICES_KEPT_MS ((time_ms)14 * 24 * HOUR_MS)
 #define EVENTS_KEPT_MS ((time_ms)3 * 24 * HOUR_MS)
@@ -34,6 +41,7 @@ struct projector {
     struct str *texts;
     size_t text_count, text_capacity;
     time_ms trimmed;
+    int64_t looked_us, others_us; /* wall and what the other threads had used, at the last look */
 };
 
 /* ---- names: the state's lock is taken only for what is new ------------------------------------------------ */
@@ -181,6 +189,37 @@ static int transaction_run(struct projector *p, struct error *err)
     return 1;
 }
 
+/* ---- yielding --------------------------------------------------------------------------------------------------- */
+
+static int64_t cpu_us(clockid_t clock)
+{
+    struct timespec used;
+    return clock_gettime(clock, &used) < 0 ? 0 : (int64_t)used.tv_sec * 1000000 + used.tv_nsec / 1000;
+}
+
+static int cores(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) < 0 ? 1 : MAX(CPU_COUNT(&set), 1);
+}
+
+/* Whether the server's other threads used much of the machine since the last look. */
+static bool others_busy(struct projector *p)
+{
+    int64_t now = clock_monotonic_us(), others = cpu_us(CLOCK_PROCESS_CPUTIME_ID) - cpu_us(CLOCK_THREAD_CPUTIME_ID);
+    int64_t span = now - p->looked_us, used = others - p->others_us;
+    p->looked_us = now;
+    p->others_us = others;
+    return span > 0 && used * 1000 > span * cores() * BUSY_PERMILLE;
+}
+
+/* How long to stay away although there is work. */
+static time_ms pause_wanted(struct projector *p)
+{
+    uint64_t lag = atomic_load(&p->core->durable) - atomic_load(&p->core->projected);
+    return others_busy(p) && lag < LAG_MAX ? BUSY_LOOK_MS : 0;
+}
+
 /* ---- the thread -------------------------------------------------------------------------------------------------- */
 
 void projector_notify(struct core *c, bool close)
@@ -191,18 +230,32 @@ void projector_notify(struct core *c, bool close)
     pthread_mutex_unlock(&c->projector_lock);
 }
 
-/* False: the end. */
+/* Until something is durable beyond `seen` (UINT64_MAX: whatever comes), or the time is over. False: the end. */
 static bool projector_wait(struct core *c, uint64_t seen, time_ms most)
 {
     time_ms due = clock_monotonic_ms() + most;
     struct timespec until = {.tv_sec = due / 1000, .tv_nsec = due % 1000 * 1000000};
     int r = 0;
     pthread_mutex_lock(&c->projector_lock);
-    while (!c->projector_closing && r == 0 && atomic_load(&c->durable) == seen)
+    while (!c->projector_closing && r == 0 && (seen == UINT64_MAX || atomic_load(&c->durable) == seen))
         r = pthread_cond_timedwait(&c->projector_wake, &c->projector_lock, &until);
     bool closing = c->projector_closing;
     pthread_mutex_unlock(&c->projector_lock);
     return !closing;
+}
+
+static bool projector_pause(struct core *c, time_ms span)
+{
+    return projector_wait(c, UINT64_MAX, span);
+}
+
+/* Between two transactions. False: the end. */
+static bool projector_rest(struct projector *p)
+{
+    bool more = true;
+    for (time_ms pause; more && (pause = pause_wanted(p)) > 0;)
+        more = projector_pause(p->core, pause);
+    return more && projector_pause(p->core, 0);
 }
 
 static int trim(struct projector *p, struct error *err)
@@ -238,7 +291,7 @@ static void projector_run(struct projector *p)
         troubled = r < 0;
         if (p->arena.total > ARENA_KEPT)
             arena_fini(&p->arena);
-        more = r > 0 ? projector_wait(c, 0, 0) : projector_wait(c, r < 0 ? UINT64_MAX : atomic_load(&c->projected), r < 0 ? RETRY_MS : TRIM_INTERVAL_MS);
+        more = r > 0 ? projector_rest(p) : projector_wait(c, r < 0 ? UINT64_MAX : atomic_load(&c->projected), r < 0 ? RETRY_MS : TRIM_INTERVAL_MS);
     }
 }
 
