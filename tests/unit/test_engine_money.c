@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bills recomputed from events alone, and a batch whose order says nothing. */
+/* Bills recomputed from events alone, a batch whose order says nothing, and gangs that stretch. */
 #include "engine_world.h"
+#include "engine/engine_internal.h"
 
 
 /* What somebody knows who sees nothing but events. */
@@ -147,11 +148,62 @@ static void test_the_order_of_a_batch_says_nothing(void **state)
     }
 }
 
+/* ---- elastic ------------------------------------------------------------------------------------------------------- */
+
+/* As if the market had said it: who comes or goes is told to the engine in this form alone. */
+static void resize(struct world *w, engine_id id, const struct market_placement *p, bool grows)
+{
+    struct market_event event = {.type = EVENT_RESIZED, .bid = id, .attempt = 1,
+        .resized = {.placement_count = 1, .grows = grows, .deadline = w->now + 1000, .units_milli = grows ? 2000 : 1000}};
+    struct market_events events = w->e->batch.events;
+    struct market_placement placement = *p;
+    w->e->batch.events = (struct market_events){.placements = &placement, .placement_count = 1};
+    w->e->result = &w->result;
+    engine_follow(w->e, &event);
+    w->e->result = NULL;
+    w->e->batch.events = events;
+    for (size_t i = 0; i < w->result.node_count; i++)
+        w->e->nodes[w->result.nodes[i] - 1]->touched = false;
+}
+
+static void test_replicas_come_and_go(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    node_add(&w, "n1", "r1");
+    engine_id other = node_add(&w, "n2", "r1");
+    engine_id id = submit(&w, (struct want){.nodes = 1, .cores = 1, .limit = 100000});
+    started_all(&w, id);
+    const struct engine_workload *v = look(&w, id);
+    struct market_placement second = {.rank = 1, .node = other, .amounts = {0, 1000, 1024, 0}, .units_milli = 1000};
+    for (int round = 0; round < 2; round++) { /* it comes, goes, and comes again under the same rank */
+        resize(&w, id, &second, true);
+        assert_int_equal(v->replica_count, 2);
+        assert_int_equal(v->nodes, 2);
+        assert_true(v->replicas[1].ready && v->replicas[1].state == REPLICA_ASSIGNED && !v->replicas[1].dropped);
+        assert_int_equal(engine_node(w.e, other)->replica_count, 1);
+        assert_int_equal(started(&w, id, 1), ENGINE_OK);
+        assert_int_equal(v->state, WORKLOAD_RUNNING);
+        resize(&w, id, &second, false);
+        assert_int_equal(v->nodes, 1);
+        assert_int_equal(v->replicas[1].state, REPLICA_STOPPING);
+        assert_int_equal(v->replicas[1].deadline, w.now + 1000);
+        assert_int_equal(ended(&w, id, 1, 143), ENGINE_OK); /* no failure: it was told to go */
+        assert_int_equal(v->state, WORKLOAD_RUNNING);
+        assert_int_equal(engine_node(w.e, other)->replica_count, 0);
+    }
+    assert_int_equal(ended(&w, id, 0, 0), ENGINE_OK);
+    assert_int_equal(v->state, WORKLOAD_FINISHED);
+    world_fini(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_bill_from_events_alone),
         cmocka_unit_test(test_the_order_of_a_batch_says_nothing),
+        cmocka_unit_test(test_replicas_come_and_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
