@@ -139,6 +139,16 @@ struct workload *workload_new(struct engine *e, engine_id id)
     return w;
 }
 
+/* What it asks for, by its first choice, until an allocation says what it holds. */
+static int64_t units_asked(const struct engine_submit *s)
+{
+    int64_t units = 0;
+    if (s->choice_count == 0)
+        return 0;
+    const struct market_amounts *each = &s->choices[0].amounts;
+    return __builtin_mul_overflow(each->gpu_milli ? each->gpu_milli : each->core_milli, (int64_t)s->nodes, &units) ? 0 : units;
+}
+
 static void workload_submitted(struct workload *w, const struct engine_submit *s)
 {
     struct engine_workload *v = &w->view;
@@ -149,6 +159,7 @@ static void workload_submitted(struct workload *w, const struct engine_submit *s
     v->preemptible = s->preemptible;
     v->freeze = s->freeze;
     v->nodes = s->nodes;
+    v->units_milli = units_asked(s);
     v->notice = s->notice;
     v->max_run = s->max_run;
     v->signal = s->signal;
