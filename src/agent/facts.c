@@ -144,11 +144,13 @@ static void set_identity(struct agent *a)
     a->facts.boot = str_from(a->boot);
 }
 
-static int64_t disk_free_mib(const char *folder)
+/* The size, not what is free at this moment: nodes of one make must be alike from one start to the
+ * next, or each would stand in a pool of its own. */
+static int64_t disk_size_mib(const char *folder)
 {
     struct statvfs st;
     return folder && statvfs(folder, &st) == 0
-               ? (int64_t)(st.f_bavail * st.f_frsize / (uint64_t)MIB)
+               ? (int64_t)(st.f_blocks * st.f_frsize / (uint64_t)MIB)
                : 0;
 }
 
@@ -171,8 +173,8 @@ static int cut_amounts(struct agent *a, struct error *err)
         rc = cut("memory (MiB)", a->options.memory_mib, &amounts->memory_mib, err);
     /* Without a word about it a slice takes as much of the disk as of the cores. */
     if (amounts->disk_mib == 0)
-        amounts->disk_mib = a->options.disk_mib ? disk_free_mib(a->data)
-                                                : mul_div_floor(disk_free_mib(a->data),
+        amounts->disk_mib = a->options.disk_mib ? disk_size_mib(a->data)
+                                                : mul_div_floor(disk_size_mib(a->data),
                                                                 amounts->core_milli, MAX(all, 1));
     return rc ? rc : cut("disk (MiB)", a->options.disk_mib, &amounts->disk_mib, err);
 }
