@@ -286,6 +286,8 @@ static const char *reason_words(int64_t reason)
 
 static struct str ended_text(const struct engine_event *event, struct arena *arena)
 {
+    if (event->reason == REASON_PREPARE)
+        return text_made(arena, "rank %lld could not be prepared", (long long)event->exit_rank);
     if (event->oom)
         return text_made(arena, "rank %lld ran out of memory", (long long)event->exit_rank);
     if (event->exited && event->signal)
