@@ -40,15 +40,19 @@ static void print_cell(int64_t eighths, FILE *out)
 
 static void print_rows(const int64_t *heights, udollar low, udollar high, FILE *out)
 {
+    bool flat = low == high; /* then the bar is half as high and has one label, at its top */
     for (int row = CHART_HEIGHT - 1; row >= 0; row--) {
-        if (row == CHART_HEIGHT - 1)
+        if (row == (flat ? CHART_HEIGHT / 2 : CHART_HEIGHT) - 1)
             print_label(high, out);
-        else if (row == 0)
+        else if (row == 0 && !flat)
             print_label(low, out);
         else
             fprintf(out, "%12s ", "");
         fputs("│", out);
-        for (int c = 0; c < CHART_WIDTH; c++)
+        int last = CHART_WIDTH - 1; /* lines end without spaces */
+        while (last >= 0 && heights[last] - row * 8 <= 0)
+            last--;
+        for (int c = 0; c <= last; c++)
             print_cell(heights[c] - row * 8, out);
         fputc('\n', out);
     }

@@ -182,3 +182,13 @@ void event_describe(const struct api_event *event, struct buf *out)
     add_number(out, "exit code ", event->exit_code);
     add_number(out, "signal ", event->signal);
 }
+
+struct str event_addition(struct str type, struct str text)
+{
+    if (!str_starts(text, type))
+        return text;
+    struct str rest = {text.data + type.size, text.size - type.size};
+    if (rest.size == 0)
+        return rest;
+    return rest.data[0] == ':' ? str_trim((struct str){rest.data + 1, rest.size - 1}) : text;
+}

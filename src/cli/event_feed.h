@@ -27,6 +27,7 @@ struct event_feed {
  * where the client was aborted. */
 int event_feed_run(struct event_feed *feed, int *ret_exit);
 
-/* One line about an event, without time and line end: "started on node-1, node-2, $0.02000 an
- * hour". */
+/* One line about an event, without time and line end: "won 0.5 units on 2 nodes of …". */
 void event_describe(const struct api_event *event, struct buf *out);
+/* What a sentence adds to the type beside it: "failed: rank 1 …" beside "failed" is "rank 1 …". */
+struct str event_addition(struct str type, struct str text);

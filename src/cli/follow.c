@@ -22,8 +22,9 @@
 
 #define DRAIN_MS 5000 /* how long the log may lag behind the event of its end */
 #define PAUSE_MS 200
-#define LOSSES_MAX 50  /* tries to get the rest of a log once its attempt is over */
-#define FOLLOW_ENDED 1 /* what the feed's callbacks end it with */
+#define LOSSES_MAX 50       /* tries to get the rest of a log once its attempt is over */
+#define NODES_SHOWN_MAX 100 /* bytes of their names */
+#define FOLLOW_ENDED 1      /* what the feed's callbacks end it with */
 
 struct follow {
     struct cli *cli;
@@ -32,6 +33,7 @@ struct follow {
     struct log_stream log;
     pthread_t log_thread, signal_thread;
     bool log_runs;
+    struct buf nodes; /* of the attempt: names as they were given */
     atomic_bool attempt_over, interrupted, done;
     sigset_t signals;
     int exit_code;
@@ -122,6 +124,16 @@ static bool is_news(const struct api_event *event)
     return str_starts(event->type, STR("workload_"));
 }
 
+static void add_node(struct follow *f, struct str name)
+{
+    if (f->nodes.size < NODES_SHOWN_MAX) {
+        buf_append_text(&f->nodes, f->nodes.size ? ", " : "on ");
+        format_clean(&f->nodes, name);
+    } else if (f->nodes.data[f->nodes.size - 1] != '.') {
+        buf_append_text(&f->nodes, ", ...");
+    }
+}
+
 static void print_event(struct follow *f, const struct api_event *event)
 {
     _cleanup_buf_ struct buf text = BUF_INIT(4096), line = BUF_INIT(4200);
@@ -129,7 +141,10 @@ static void print_event(struct follow *f, const struct api_event *event)
     if (str_starts(name, STR("workload_")))
         name = (struct str){name.data + 9, name.size - 9};
     event_describe(event, &text);
-    buf_printf(&line, "%-10.*s %s", STR_ARGS(name), buf_text(&text));
+    struct str addition = event_addition(name, buf_str(&text));
+    if (str_is(name, "started") && f->nodes.size)
+        addition = buf_str(&f->nodes);
+    buf_printf(&line, "%-10.*s %.*s", STR_ARGS(name), STR_ARGS(addition));
     print_line(f, event->at_ms, buf_text(&line));
 }
 
@@ -159,6 +174,10 @@ static int take_event(void *context, const struct api_event *event, const struct
         return look_again(f);
     if (str_is(event->type, "workload_waiting") || is_end(event->type))
         log_finish(f);
+    if (str_is(event->type, "workload_assigned"))
+        buf_clear(&f->nodes);
+    if (str_is(event->type, "replica_placed"))
+        add_node(f, event->node_name);
     if (is_news(event) && !f->cli->json && !is_end(event->type))
         print_event(f, event);
     if (str_is(event->type, "workload_started"))
@@ -221,7 +240,9 @@ static int conclude(struct follow *f)
     _cleanup_buf_ struct buf line = BUF_INIT(4096);
     workload_summary(&work, &line);
     print_line(f, work.ended_ms, buf_text(&line));
-    if (work.exit_rank > 0 && !str_is(work.state, "finished") && work.last_lines.size)
+    if (str_is(work.reason, "prepare"))
+        fprintf(stderr, "%.*s\n", STR_ARGS(work.last_lines));
+    else if (work.exit_rank > 0 && !str_is(work.state, "finished") && work.last_lines.size)
         fprintf(stderr, "The log of rank %lld ends with:\n%.*s\n", (long long)work.exit_rank,
                 STR_ARGS(work.last_lines));
     return exit_code_of(&work);
@@ -252,7 +273,8 @@ static int follow_events(struct follow *f, const struct api_created *created)
 
 int follow_workload(struct cli *cli, const struct api_created *created)
 {
-    struct follow f = {.cli = cli, .id = arena_str(&cli->arena, created->id).data};
+    struct follow f = {
+        .cli = cli, .id = arena_str(&cli->arena, created->id).data, .nodes = BUF_INIT(4096)};
     int code = api_connect(cli, &f.events);
     if (code == EXIT_OK)
         code = api_connect(cli, &f.logs);
@@ -269,5 +291,6 @@ int follow_workload(struct cli *cli, const struct api_created *created)
     }
     http_client_free(f.events);
     http_client_free(f.logs);
+    buf_fini(&f.nodes);
     return code;
 }

@@ -7,6 +7,7 @@
 #include "cli/format.h"
 #include "cli/listing.h"
 #include "cli/pages.h"
+#include "cli/workload_name.h"
 #include "records/api.h"
 #include "wire/unit.h"
 
@@ -30,13 +31,17 @@ static void bill_row(struct listing *listing, const struct api_bill_line *line, 
     listing_str(listing, line->pool);
 }
 
-static int print_bill(struct cli *cli, const char *workload)
+static int print_bill(struct cli *cli, const char *word)
 {
+    const char *workload;
     struct api_bill bill = {};
     struct listing listing = {};
+    int code = workload_named(cli, word, false, &workload);
+    if (code)
+        return code;
     struct api_call call = {.path = api_path(cli, "/v1/workloads/", workload, "/bill"),
                             .subject = workload};
-    int code = api_call(cli, &call, &api_bill_record, &bill);
+    code = api_call(cli, &call, &api_bill_record, &bill);
     if (code || cli_print_json(cli))
         return code;
     const struct api_bill_line *lines = bill.lines.items;
@@ -58,7 +63,8 @@ static int print_bill(struct cli *cli, const char *workload)
 /* ---- the ledger
  * ----------------------------------------------------------------------------------- */
 
-static void entry_row(struct listing *listing, const struct api_entry *entry, time_ms now)
+static void entry_row(struct listing *listing, const struct api_entry *entry, bool names,
+                      time_ms now)
 {
     _cleanup_buf_ struct buf time = BUF_INIT(64);
     format_time(&time, entry->at_ms, now);
@@ -66,7 +72,18 @@ static void entry_row(struct listing *listing, const struct api_entry *entry, ti
     listing_str(listing, entry->debit);
     listing_str(listing, entry->credit);
     listing_money(listing, entry->amount_udollar);
-    listing_str(listing, entry->workload);
+    if (names)
+        listing_str(listing, entry->workload);
+}
+
+/* Rent is booked by project and tick, without a workload: then there is no column of them. */
+static bool names_workloads(const struct api_ledger *all)
+{
+    const struct api_entry *entries = all->entries.items;
+    for (size_t i = 0; i < all->entries.count; i++)
+        if (entries[i].workload.size)
+            return true;
+    return false;
 }
 
 int command_ledger(struct cli *cli)
@@ -92,9 +109,11 @@ int command_ledger(struct cli *cli)
         printf("Nothing is owed yet.\n");
         return EXIT_OK;
     }
-    listing_begin(&listing, "WHEN|PAYS|RECEIVES|>AMOUNT|WORKLOAD");
+    bool names = names_workloads(&all);
+    listing_begin(&listing,
+                  names ? "WHEN|PAYS|RECEIVES|>AMOUNT|WORKLOAD" : "WHEN|PAYS|RECEIVES|>AMOUNT");
     for (size_t i = 0; i < all.entries.count; i++)
-        entry_row(&listing, &entries[i], clock_wall_ms());
+        entry_row(&listing, &entries[i], names, clock_wall_ms());
     listing_end(&listing, stdout);
     return EXIT_OK;
 }

@@ -89,27 +89,37 @@ static const char *freedom_name(struct str freedom)
     return NULL;
 }
 
+/* "If it may be preempted: it gives this freedom already" without what the row's name says. */
+static struct str reason_of(const struct api_quote_line *line)
+{
+    struct str rest = line->text;
+    struct str head = str_cut(&rest, ':');
+    rest = str_trim(rest.size ? rest : head);
+    rest.size -= rest.size && rest.data[rest.size - 1] == '.';
+    return rest;
+}
+
 static void quote_row(struct listing *listing, const struct api_quote_line *line)
 {
     const char *name = freedom_name(line->freedom);
-    bool priced = line->fits && (line->offered || str_is(line->freedom, "as_is"));
+    bool as_is = str_is(line->freedom, "as_is");
     if (name)
         listing_cell(listing, "%s", name);
     else
         listing_str(listing, line->freedom);
-    if (priced) {
+    if (line->fits && (line->offered || as_is)) {
         listing_money(listing, line->unit_rate_udollar_per_hour);
         listing_money(listing, line->rate_udollar_per_hour);
-        if (str_is(line->freedom, "as_is"))
+        if (as_is)
             listing_cell(listing, "%s", "");
         else
             listing_money(listing, line->saves_udollar_per_hour);
-        listing_cell(listing, "%s", line->starts_now ? "now" : "later");
-    } else {
-        for (int i = 0; i < 4; i++)
-            listing_cell(listing, "-");
+        listing_cell(listing, "%s", line->starts_now ? "now" : "when there is room at this price");
+        return;
     }
-    listing_str(listing, line->text);
+    for (int i = 0; i < 3; i++)
+        listing_cell(listing, "-");
+    listing_str(listing, reason_of(line));
 }
 
 struct part {
@@ -146,7 +156,7 @@ static void print_quote(const struct api_quote *quote)
     printf("%.*s%s%lld %s, %.*s, at most %s per unit-hour\n\n", STR_ARGS(quote->name),
            quote->name.size ? ": " : "", (long long)quote->nodes,
            quote->nodes == 1 ? "replica" : "replicas", STR_ARGS(quote->kind), buf_text(&limit));
-    listing_begin(&listing, "|>PER UNIT-HOUR|>ALL, PER HOUR|>SAVES|STARTS|");
+    listing_begin(&listing, "|>PER UNIT-HOUR|>ALL, PER HOUR|>SAVES|STARTS");
     for (size_t i = 0; i < quote->lines.count; i++)
         quote_row(&listing, &lines[i]);
     listing_end(&listing, stdout);

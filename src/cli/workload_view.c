@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/workload_view.h"
 
+#include "cli/event_feed.h"
 #include "cli/format.h"
 #include "cli/listing.h"
 #include "wire/json.h"
@@ -28,6 +29,10 @@ static void write_exit(const struct api_workload *work, struct buf *out)
 {
     if (!work->exited)
         return;
+    if (str_is(work->reason, "prepare")) { /* nothing ran that could have had a code */
+        buf_printf(out, "rank %lld could not be prepared", (long long)work->exit_rank);
+        return;
+    }
     buf_printf(out, "exit code %lld", (long long)work->exit_code);
     if (work->signal)
         buf_printf(out, " (signal %lld)", (long long)work->signal);
@@ -182,8 +187,9 @@ static void print_steps(const struct api_workload *work, time_ms now)
         format_time(&time, steps[i].at_ms, now);
         listing_str(&listing, buf_str(&time));
         listing_str(&listing, steps[i].type);
-        listing_cell(&listing, "%.*s",
-                     STR_ARGS(steps[i].text.size ? steps[i].text : steps[i].reason));
+        struct str text =
+            event_addition(steps[i].type, steps[i].text.size ? steps[i].text : steps[i].reason);
+        listing_cell(&listing, "%.*s", STR_ARGS(text));
     }
     listing_end(&listing, stdout);
 }
@@ -200,7 +206,9 @@ void workload_print(const struct api_workload *work, time_ms now)
     print_times(work, now);
     print_placements(work);
     print_steps(work, now);
-    if (work->last_lines.size && !str_is(work->state, "finished"))
+    if (work->last_lines.size && str_is(work->reason, "prepare"))
+        printf("\n%.*s\n", STR_ARGS(work->last_lines));
+    else if (work->last_lines.size && !str_is(work->state, "finished"))
         printf("\nthe log of rank %lld ends with\n%.*s%s", (long long)work->exit_rank,
                STR_ARGS(work->last_lines),
                work->last_lines.data[work->last_lines.size - 1] == '\n' ? "" : "\n");

@@ -9,6 +9,7 @@
 #include "cli/log_stream.h"
 #include "cli/pages.h"
 #include "cli/watch.h"
+#include "cli/workload_name.h"
 #include "cli/workload_view.h"
 #include "records/api.h"
 #include "wire/unit.h"
@@ -16,53 +17,10 @@
 #include <stdio.h>
 #include <time.h>
 
-/* ---- ids and names ---- */
+/* ---- one or many ---- */
 
 #define PAUSE_FIRST_MS 200
 #define PAUSE_MOST_MS 2000
-#define LIVE "waiting,assigned,running,preempting"
-
-/* The newest workload of a name. Returns how many of it the newest page holds, or minus an exit
- * code. */
-static int find_named(struct cli *cli, const char *name, const char *states, struct str *ret)
-{
-    struct api_workloads page = {};
-    _cleanup_buf_ struct buf path = BUF_INIT(4096);
-    buf_append_text(&path, "/v1/workloads");
-    api_query(&path, "state", states);
-    int code =
-        api_call(cli, &(struct api_call){.path = buf_text(&path)}, &api_workloads_record, &page);
-    const struct api_workload *works = page.workloads.items;
-    int count = 0;
-    for (size_t i = 0; code == EXIT_OK && i < page.workloads.count; i++)
-        if (str_is(works[i].name, name) && count++ == 0)
-            *ret = works[i].id;
-    return code ? -code : count;
-}
-
-/* A workload by id, or by its name where that says which: the newest that lives, or else that has
- * ended. What changes one wants it to be the only one that lives. */
-static int workload_named(struct cli *cli, const char *word, bool changes, const char **ret)
-{
-    struct str id = str_from(word);
-    int count = 1;
-    if (!str_starts(id, STR("work_"))) {
-        count = find_named(cli, word, LIVE, &id);
-        if (count == 0 && !changes)
-            count = find_named(cli, word, NULL, &id);
-    }
-    if (count < 0)
-        return -count;
-    if (count == 0)
-        return cli_fail(EXIT_NOT_FOUND,
-                        "%s: no workload%s has this name; `tessera queue --all` lists them", word,
-                        changes ? " that lives" : "");
-    if (count > 1 && changes)
-        return cli_fail(EXIT_CONFLICT, "%s: %d workloads of this name live; say which by its id",
-                        word, count);
-    *ret = arena_str(&cli->arena, id).data;
-    return EXIT_OK;
-}
 
 /* GET of something about the workload that the first operand names. */
 static int get_of(struct cli *cli, const char *what, const struct record *record, void *ret)
@@ -101,7 +59,7 @@ static const char *queue_path(struct cli *cli)
     buf_append_text(&path, "/v1/workloads");
     api_query(&path, "project", cli_option(cli, "project"));
     if (state == NULL && !cli_flag(cli, "all"))
-        state = LIVE;
+        state = WORKLOAD_LIVE_STATES;
     api_query(&path, "state", state);
     return arena_str(&cli->arena, buf_str(&path)).data;
 }
@@ -151,25 +109,18 @@ int command_status(struct cli *cli)
     return code;
 }
 
+/* The server's sentences say all of it; a limit that helps is turned into what to type. */
 static void print_why(const struct api_why *why)
 {
-    time_ms now = clock_wall_ms();
     _cleanup_buf_ struct buf text = BUF_INIT(8192);
     format_clean(&text, why->text);
     printf("%.*s is %.*s.\n%s%s", STR_ARGS(why->id), STR_ARGS(why->state), buf_text(&text),
            text.size ? "\n" : "");
-    if (why->soonest_ms > now) {
-        buf_clear(&text);
-        format_time(&text, why->soonest_ms, now);
-        buf_append_text(&text, ", in ");
-        span_print(&text, why->soonest_ms - now);
-        printf("Soonest start known: %s.\n", buf_text(&text));
-    }
     if (why->has_limit) {
         buf_clear(&text);
         format_limit(&text, why->start_limit_udollar_per_hour);
-        printf("A limit of $%s per unit-hour would start it now:\n  tessera bid %.*s --limit %s\n",
-               buf_text(&text), STR_ARGS(why->id), buf_text(&text));
+        printf("\nTo start it now:\n  tessera bid %.*s --limit %s\n", STR_ARGS(why->id),
+               buf_text(&text));
     }
 }
 

@@ -492,7 +492,7 @@ ANSWERS = {
 # Words, what people read, and what was asked of the server.
 COMMANDS = [
     (["quote", "-N", "2", "--", "true"], ["PER UNIT-HOUR", "as it stands", "$0.06000", "preemptible", "$0.01000", "being firm $0.01000"], "POST"),
-    (["why", WORK], ["held by work that is worth more", "Soonest start known", "in 1m", f"tessera bid {WORK} --limit 0.61"], "GET"),
+    (["why", WORK], ["is waiting.", "held by work that is worth more", f"tessera bid {WORK} --limit 0.61"], "GET"),
     (["status", WORK], ["failed, attempt 2, exit code 3, rank 1", "2 × 0.25 cores in cpu@home/local/a", "$0.2000 per core-hour", "$1.234",
                         "127.0.1.11", "giving up"], "GET"),
     (["bid", WORK, "--limit", "0.61"], ["at most $0.6100 per unit-hour, waiting"], {"limit_udollar_per_hour": 610000}),
