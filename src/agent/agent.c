@@ -182,6 +182,7 @@ static int start_workers(struct agent *a, struct error *err)
     int rc = 0;
     if (a->options.join && access(a->options.key_file, F_OK) < 0)
         rc = contact_join(a, &options, err);
+    unsetenv("TESSERA_TOKEN"); /* used or not, nobody else's */
     if (rc == 0)
         rc = read_key(a, &key, err);
     _cleanup_free_ char *bearer = str_dup(str_trim(buf_str(&key)));
@@ -305,6 +306,7 @@ static int record_facts(struct agent *a, struct error *err)
 static int run(struct agent *a, struct error *err)
 {
     char key_file[HOLD_PATH_MAX];
+    umask(022); /* whoever starts us may think of keys alone; files that must be private say so */
     int rc = lock_data(a, err);
     if (rc == 0)
         rc = agent_find_facts(a, err);

@@ -269,6 +269,5 @@ int contact_join(struct agent *a, const struct http_client_options *options, str
     arena_fini(&arena);
     explicit_bzero(bearer, strlen(bearer));
     buf_fini(&token);
-    unsetenv("TESSERA_TOKEN");
     return rc;
 }

@@ -155,6 +155,9 @@ static int try_mount(uint32_t ignored)
     (void)ignored;
     struct error err;
     int rc = folder_make(SANDBOX_HOME, 0755, &err);
+    /* whatever made it before, under whatever mask */
+    if (rc == 0 && (chmod("/run/tessera", 0755) < 0 || chmod(SANDBOX_HOME, 0755) < 0))
+        rc = -errno;
     if (rc == 0)
         rc = own_namespace();
     return rc ? rc : bind("/", SANDBOX_HOME);
