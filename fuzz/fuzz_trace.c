@@ -2,6 +2,7 @@
 /* Any bytes as a trace or a fleet of the simulator: the first byte says of which format. */
 #include "sim/input.h"
 #include "sim/openb.h"
+#include "sim/spot.h"
 
 static void fuzz_openb(struct str nodes, struct str pods)
 {
@@ -12,6 +13,26 @@ static void fuzz_openb(struct str nodes, struct str pods)
     if (openb_parse_nodes(&o, "nodes", &err) == 0)
         openb_parse_pods(&o, "pods", &err);
     openb_fini(&o);
+}
+
+static struct buf copy_of(struct str text)
+{
+    struct buf b = BUF_INIT(1 << 20);
+    buf_append_str(&b, text);
+    return b;
+}
+
+static void fuzz_spot(struct str series, struct str changes, struct str windows)
+{
+    struct error err;
+    struct spot_traces s = {};
+    struct buf a = copy_of(series), b = copy_of(changes), c = copy_of(windows);
+    if (spot_parse_series(&s, "series", &a, &err) == 0 &&
+        spot_parse_changes(&s, "changes", &b, &err) == 0)
+        spot_parse_windows(&s, "windows", &c, &err);
+    buf_fini(&b);
+    buf_fini(&c);
+    spot_fini(&s);
 }
 
 static void fuzz_input(struct str bytes)
@@ -26,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     struct str rest = {(const char *)data + 1, size - 1};
-    switch (data[0] % 3) {
+    switch (data[0] % 6) {
     case 0:
         fuzz_input(rest);
         break;
@@ -35,6 +56,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case 2:
         fuzz_openb(STR("sn,cpu_milli,memory_mib,gpu,model\na,1,1,1,T4\n"), rest);
+        break;
+    case 3:
+        fuzz_spot(rest, STR("trace,tick,available\na,1,1\n"),
+                  STR("env,restart_overhead_h,start_tick,end_tick\n"));
+        break;
+    case 4:
+        fuzz_spot(STR("trace,tick_seconds,n_ticks\na,600,9\n"), rest,
+                  STR("env,restart_overhead_h,start_tick,end_tick\n"));
+        break;
+    case 5:
+        fuzz_spot(STR("trace,tick_seconds,n_ticks\navailability.1n.aws-10-26-2022.e.head,600,9\n"),
+                  STR("trace,tick,available\n"), rest);
         break;
     default:
         break;

@@ -7,7 +7,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-static const struct policy *const policies[] = {&policy_market, &policy_random, &policy_bestfit, &policy_fgd};
+static const struct policy *const policies[] = {&policy_market, &policy_random, &policy_bestfit,
+                                                &policy_fgd};
 
 static const struct policy *policy_find(const char *name)
 {
