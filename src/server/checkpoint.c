@@ -25,7 +25,7 @@
 #define SNAPSHOT_COMMANDS 400000
 #define SNAPSHOT_BYTES ((uint64_t)512 << 20)
 #define SNAPSHOT_INTERVAL_MS ((time_ms)30 * 60 * 1000)
-#define SNAPSHOT_LEAST_MS ((time_ms)20 * 1000) /* between two, however busy */
+#define SNAPSHOT_REST 10 /* between two, in spans of what the last one took: they take a tenth of the time at most */
 #define CHILD_POLL_MS 200
 /* Events stay longer than commands, for streams that resume. */
 #define EVENTS_KEPT 100000
@@ -101,7 +101,8 @@ static void child_done(struct core *c, int status)
             log_warning("no snapshot: its process was ended by signal %d", WTERMSIG(status));
         return;
     }
-    log_debug("snapshot of %llu after %lld ms", (unsigned long long)s->child_seq, (long long)(clock_monotonic_ms() - s->last));
+    s->took = clock_monotonic_ms() - s->last;
+    log_debug("snapshot of %llu after %lld ms", (unsigned long long)s->child_seq, (long long)s->took);
     s->last_seq = s->child_seq;
     atomic_store(&c->snapshot_seq, s->last_seq);
     s->truncating = true;
@@ -148,9 +149,9 @@ static bool snapshot_due(const struct core *c, time_ms monotonic)
 {
     const struct snapshotter *s = &c->snapshots;
     uint64_t commands = atomic_load(&c->durable) - MAX(s->last_seq, s->child_seq);
-    if (s->child > 0 || commands == 0 || monotonic - s->last < SNAPSHOT_LEAST_MS)
+    if (s->child > 0 || commands == 0 || monotonic - s->last < s->took * SNAPSHOT_REST)
         return false;
-    return commands >= SNAPSHOT_COMMANDS || s->bytes >= SNAPSHOT_BYTES || monotonic - s->last >= SNAPSHOT_INTERVAL_MS;
+    return commands >= (c->options.snapshot_every ? c->options.snapshot_every : SNAPSHOT_COMMANDS) || s->bytes >= SNAPSHOT_BYTES || monotonic - s->last >= SNAPSHOT_INTERVAL_MS;
 }
 
 void snapshots_step(struct core *c)

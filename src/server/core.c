@@ -107,14 +107,28 @@ static int lost(const char *data, const char *name, struct error *err)
                      data, name);
 }
 
+static uint64_t inode_of(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) < 0 ? 0 : status.st_ino;
+}
+
 static int journal_ready(struct core *c, const struct contents *there, struct error *err)
 {
-    _cleanup_free_ char *path = data_path(c->data, JOURNAL_NAME);
     if (!there->journal && (there->installation || there->snapshots || there->tables))
         return lost(c->data, JOURNAL_NAME, err);
-    return journal_open(&c->journal,
-                        &(struct journal_options){.path = path, .vfs = c->options.vfs, .create = !there->journal, .format = JOURNAL_CODEC_FORMAT},
-                        err);
+    c->journal_path = data_path(c->data, JOURNAL_NAME);
+    const struct journal_options options = {.path = c->journal_path, .vfs = c->options.vfs, .create = !there->journal,
+                                            .format = JOURNAL_CODEC_FORMAT};
+    int r = journal_open(&c->journal, &options, err);
+    c->journal_inode = inode_of(c->journal_path);
+    return r;
+}
+
+/* Deleted, moved or replaced while it is open: what is written then, nobody finds again. */
+bool journal_in_place(const struct core *c)
+{
+    return inode_of(c->journal_path) == c->journal_inode;
 }
 
 static int installation_ready(struct core *c, const struct contents *there, struct error *err)
@@ -327,6 +341,7 @@ void core_close(struct core *c)
     buf_fini(&c->command_bytes);
     buf_fini(&c->event_bytes);
     xfree(c->commands);
+    xfree(c->journal_path);
     xfree(c->data);
     if (c->lock >= 0)
         close(c->lock);

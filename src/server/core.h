@@ -34,6 +34,7 @@ struct core_options {
     /* Once, on the writer's thread, when core_failure has become something. */
     void (*failed)(void *context);
     void *context;
+    uint64_t snapshot_every; /* commands; 0 = some hundred thousand */
     bool rebuild_tables; /* fill lost query tables from what the journal still holds */
 };
 

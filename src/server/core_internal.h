@@ -46,12 +46,13 @@ struct core_reads {
 
 struct core_timers { /* of the writer, monotonic ms */
     time_ms tick, tick_last, contact, contact_last;
+    time_ms journal_last; /* contact_last when the journal's file was last looked for */
 };
 
 struct snapshotter { /* the writer's */
     pid_t child;
     uint64_t child_seq, last_seq;    /* under way; newest that is whole */
-    time_ms last;                    /* monotonic */
+    time_ms last, took;              /* monotonic: when it was begun, how long that one took */
     uint64_t truncate;               /* the journal before this number may go */
     bool truncating;
     uint64_t bytes;                  /* journaled since the newest snapshot */
@@ -69,6 +70,8 @@ struct core {
     _Atomic int64_t clock_offset; /* server's time − monotonic; only grows */
 
     struct journal *journal;
+    char *journal_path;
+    uint64_t journal_inode;
     uint64_t digest;
     struct engine_command *commands; /* of the batch under way */
     size_t command_capacity;
@@ -104,6 +107,7 @@ struct core {
 time_ms core_now(struct core *c);
 struct contact_time core_contact_time(struct core *c);
 void core_fail(struct core *c, const char *text);
+bool journal_in_place(const struct core *c);
 
 /* writer.c */
 void *writer_main(void *core);

@@ -9,6 +9,7 @@
 struct serve_options {
     const char *data, *listen, *tls_cert, *tls_key, *advertise, *console;
     int port;        /* on loopback */
+    long snapshot_every; /* commands; 0 = the core's own */
     bool insecure, rebuild_tables;
     /* what follows from it */
     char address[256]; /* of --listen, without the port; empty where there is none */

@@ -312,12 +312,26 @@ static bool batch_run(struct core *c, struct batch *b)
     return true;
 }
 
+static bool journal_lost(struct core *c, struct batch *b)
+{
+    if (c->timers.contact_last == c->timers.journal_last || journal_in_place(c)) {
+        c->timers.journal_last = c->timers.contact_last;
+        return false;
+    }
+    struct error err = {};
+    error_set(&err, -ENOENT, "%s was deleted, moved or replaced while the server ran: nothing can be kept any more. Put it back "
+                             "(or restore the data folder from a backup) and start again", c->journal_path);
+    core_fail(c, err.text);
+    calls_refuse(c, b->calls, false);
+    return true;
+}
+
 static bool writer_step(struct core *c)
 {
     struct batch b = {.calls = writer_wait(c)};
     batch_fill(c, &b);
     timers_add(c, &b);
-    bool good = b.count == 0 || batch_run(c, &b);
+    bool good = !journal_lost(c, &b) && (b.count == 0 || batch_run(c, &b));
     if (good)
         snapshots_step(c);
     return good;

@@ -129,7 +129,7 @@ def check(cluster, runs, acked, ticker):
 
 def main():
     chance = random.Random(SEED)
-    with Cluster(agents=2, cpus="0.5", settings={"minimum_run_ms": 60000}) as cluster:
+    with Cluster(agents=2, cpus="0.5", settings={"minimum_run_ms": 60000}, serve_options=["--snapshot-every", "60"]) as cluster:
         runs = Runs(cluster)
         ticker = cluster.submit(runs.ticker())
         cluster.wait_state(ticker, "running")

@@ -156,6 +156,25 @@ static void test_replay_agrees(void **state)
     buf_fini(&b);
 }
 
+/* A child writes it while commands go on; the journal is cut behind the older of two. */
+static void test_snapshots_while_running(void **state)
+{
+    struct place *p = *state;
+    assert_int_equal(open_with(p, &(struct core_options){.snapshot_every = 10}), 0);
+    for (int i = 0; core_stats(p->core).journal_start == 0; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "p%d", i);
+        project_make(p, name);
+        usleep(2000);
+    }
+    size_t count = projects(p);
+    assert_true(core_stats(p->core).snapshot_seq > 10);
+    drop(p);
+    start(p);
+    assert_int_equal(projects(p), count);
+    stop(p);
+}
+
 static void test_truncates(void **state)
 {
     struct place *p = *state;
@@ -379,6 +398,7 @@ int main(void)
         CASE(test_restart),
         CASE(test_kill),
         CASE(test_replay_agrees),
+        CASE(test_snapshots_while_running),
         CASE(test_truncates),
         CASE(test_read_after),
         CASE(test_read_after_nothing),

@@ -215,6 +215,24 @@ static void test_disk_broken(void **state)
     stop(p);
 }
 
+/* Its file is taken away while it runs: within a second it says so and takes nothing more. */
+static void test_journal_taken_away(void **state)
+{
+    struct place *p = *state;
+    start(p);
+    project_make(p, "kept");
+    moved(p, "tessera.db", "away");
+    while (core_failure(p->core) == NULL)
+        usleep(10000);
+    assert_non_null(strstr(core_failure(p->core), "tessera.db"));
+    assert_true(run(p, project("lost")).failed);
+    moved(p, "away", "tessera.db");
+    stop(p);
+    start(p);
+    assert_int_equal(projects(p), 2);
+    stop(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,6 +250,7 @@ int main(void)
         CASE(test_disk_full),
         CASE(test_disk_full_for_a_moment),
         CASE(test_disk_broken),
+        CASE(test_journal_taken_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
