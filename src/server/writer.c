@@ -13,8 +13,9 @@
 #include <unistd.h>
 
 #define CONTACT_INTERVAL_MS 1000
-/* A gap of this length between two looks at contact: the server itself was away. */
-#define CONTACT_GAP_MS 3000
+/* A gap of half the timeout between two looks at contact, within these bounds: the server itself was away. */
+#define CONTACT_GAP_LEAST_MS 1500
+#define CONTACT_GAP_MOST_MS 3000
 #define FREEZE_MARGIN_MS 10000 /* a holder that freezes at the timeout has frozen by then */
 #define TICK_LEAST_MS 1000
 #define LOST_MAX 64 /* at a look; the others come at the next */
@@ -120,7 +121,8 @@ static void lost_add(struct core *c, struct batch *b, time_ms monotonic)
 /* A server that was stopped or slept could answer nobody: all nodes count as just renewed. */
 static void contact_look(struct core *c, struct batch *b, time_ms monotonic)
 {
-    bool away = monotonic - c->timers.contact_last > CONTACT_GAP_MS;
+    time_ms half = engine_setting(c->engine, SETTING_CONTACT_TIMEOUT_MS) / 2;
+    bool away = monotonic - c->timers.contact_last > CLAMP(half, CONTACT_GAP_LEAST_MS, CONTACT_GAP_MOST_MS);
     c->timers.contact_last = monotonic;
     c->timers.contact = monotonic + CONTACT_INTERVAL_MS;
     if (away) {
