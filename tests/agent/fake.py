@@ -245,6 +245,8 @@ class World:
             for home in pathlib.Path("/sys/fs/cgroup").glob(f"**/tessera-{installation.read_text().strip()}"):
                 for group in [*home.glob("hold-*"), home]:
                     with contextlib.suppress(OSError):
+                        (group / "cgroup.kill").write_text("1")
+                    with contextlib.suppress(OSError):
                         group.rmdir()
 
     def holders(self):
