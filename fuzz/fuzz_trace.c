@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as a trace or a fleet of the simulator: the first byte says of which format. */
+#include "sim/hydra.h"
 #include "sim/input.h"
 #include "sim/openb.h"
 #include "sim/spot.h"
@@ -47,7 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     struct str rest = {(const char *)data + 1, size - 1};
-    switch (data[0] % 6) {
+    switch (data[0] % 7) {
     case 0:
         fuzz_input(rest);
         break;
@@ -69,6 +70,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_spot(STR("trace,tick_seconds,n_ticks\navailability.1n.aws-10-26-2022.e.head,600,9\n"),
                   STR("trace,tick,available\n"), rest);
         break;
+    case 6: {
+        struct error err;
+        struct hydra h = {};
+        struct buf text = copy_of(rest);
+        hydra_parse(&h, "hydra", &text, 100, &err);
+        buf_fini(&text);
+        hydra_fini(&h);
+        break;
+    }
     default:
         break;
     }
