@@ -78,7 +78,7 @@ struct api_changed {
 
 struct api_why {
     struct str id, state;
-    struct str obstacle; /* none, no_node, price, menu, protected, contiguity, budget, window */
+    struct str obstacle; /* none, no_node, price, menu, protected, contiguity, budget, window, held, forward, paused, power */
     struct str text;     /* sentences for people */
     struct str pool;
     int64_t needed_milli, free_milli, largest_free_milli;

@@ -90,7 +90,7 @@ static const struct field api_why_fields[] = {
     TEXT(api_why, id, KEEP, "Id of the workload."),
     TEXT(api_why, state, KEEP, "Its state."),
     TEXT(api_why, obstacle, KEEP,
-         "none, no_node, price, menu, protected, contiguity, budget or window."),
+         "none, no_node, price, menu, protected, contiguity, budget, window, held, forward, paused or power."),
     TEXT(api_why, text, KEEP, "Sentences for people."),
     TEXT(api_why, pool, OMIT, "Name of the pool that the answer speaks of."),
     COUNT(api_why, needed_milli, OMIT, "unit/1000", "What it needs."),

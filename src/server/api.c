@@ -26,7 +26,7 @@ static void run_query(struct core_read *read, const struct core_view *view)
 void call_query(struct api_call *call, api_read *run)
 {
     call->run = run;
-    call->query = (struct core_read){.after = call->after, .run = run_query};
+    call->query = (struct core_read){.after = call->after, .tables = call->route->tables, .run = run_query};
     core_query(call->api->core, &call->query);
 }
 

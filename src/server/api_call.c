@@ -4,7 +4,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <time.h>
 
 struct arena *call_arena(struct api_call *call)
 {
@@ -84,17 +83,6 @@ const struct engine_workload *call_workload(const struct api_call *call, const s
     engine_id id = call_workload_id(call);
     const struct engine_workload *w = id ? engine_workload(e, id) : NULL;
     return w && call_sees(call, w->project) ? w : NULL;
-}
-
-void view_follow_tables(const struct core_view *view)
-{
-    for (int i = 0; i < 50; i++) {
-        struct table_position position;
-        struct error err = {0};
-        if (tables_read_position(view->tables, &position, &err) < 0 || position.seq >= view->seq)
-            return;
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-    }
 }
 
 bool view_read(struct api_call *call, const struct core_view *view, const struct table_query *query,

@@ -129,8 +129,6 @@ const struct engine_workload *call_workload(const struct api_call *call, const s
 /* A page into the request's arena. False: refused with 503, the log says why. */
 bool view_read(struct api_call *call, const struct core_view *view, const struct table_query *query,
                struct table_page *ret);
-/* Waits a little for the tables to follow the journal up to what the state includes. */
-void view_follow_tables(const struct core_view *view);
 /* "SEQ-POSITION"; the position may be left out. */
 bool position_parse(struct str text, struct table_position *ret);
 int position_compare(struct table_position a, struct table_position b);
@@ -150,7 +148,8 @@ struct api_route {
     bool (*admit)(struct api_call *call); /* before a raw body arrives; false: refused */
     const char *takes,
         *gives; /* media types where they are not JSON alone; then the handler decodes */
-    int status; /* of success; 0 = 200 */
+    int status;  /* of success; 0 = 200 */
+    bool tables; /* they are to have followed what the state includes */
 };
 extern const struct api_route api_routes[];
 extern const size_t api_route_count;

@@ -55,7 +55,6 @@ void route_ledger_list(struct api_call *call, const struct core_view *view)
     struct table_page page;
     query.project = project ? render_project(&render, project) : (struct str){0};
     query.limit = (size_t)limit;
-    view_follow_tables(view);
     if (!view_read(call, view, &query, &page))
         return;
     const struct table_entry *rows = page.rows;
@@ -103,7 +102,6 @@ void route_workload_bill(struct api_call *call, const struct core_view *view)
 {
     const struct engine_workload *w = call_workload(call, view->engine);
     const struct table_workload *past;
-    view_follow_tables(view);
     if (!w && !call_past_workload(call, view, &past))
         return;
     engine_id id = call_workload_id(call);

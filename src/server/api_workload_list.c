@@ -378,7 +378,6 @@ static void get_past(struct api_call *call, const struct core_view *view)
 void route_workload_get(struct api_call *call, const struct core_view *view)
 {
     const struct engine_workload *w = call_workload(call, view->engine);
-    view_follow_tables(view);
     if (!w) {
         get_past(call, view);
         return;
