@@ -28,7 +28,8 @@ def grows(cluster):
     work = cluster.submit(SMALL | {"nodes": 2, "run": f"echo first $SKYPILOT_NODE_RANK; while [ ! -e {flag} ]; do sleep 0.05; done; echo last"})
     connections = [follow(cluster, work, f"rank={rank}&follow=1") for rank in (0, 1)]
     for rank, (_, answer) in enumerate(connections):
-        assert answer.readline() == f"first {rank}\n".encode()
+        line = answer.readline()
+        assert line == f"first {rank}\n".encode(), (rank, line, cluster.status(work))
     assert cluster.status(work)["state"] == "running"
     flag.touch()
     for connection, answer in connections:
