@@ -2,6 +2,7 @@
 /* The core over a folder of its own: what is acknowledged is there after a kill, replay agrees, the
  * tables follow. */
 #include "core_place.h"
+#include "server/installation.h"
 
 /* ---- starting and stopping -------------------------------------------------------------------------------------------- */
 
@@ -389,6 +390,34 @@ static void test_tables_once(void **state)
     assert_int_equal(sql_number(p, "tables.db", "SELECT count(*) FROM events WHERE type = 'project_created'"), 3);
 }
 
+/* Two on one machine never share a number; what is gone gives its number back. */
+static void test_installations(void **state)
+{
+    struct place *p = *state;
+    struct error err;
+    char dir[192];
+    int taken[INSTALLATION_MAX + 1] = {0};
+    for (int i = 0; i < INSTALLATION_MAX; i++) {
+        struct installation made;
+        snprintf(dir, sizeof dir, "%s/d%d", p->dir, i);
+        assert_int_equal(mkdir(dir, 0700), 0);
+        assert_int_equal(installation_make(&made, dir, &err), 0);
+        assert_in_range(made.number, 1, INSTALLATION_MAX);
+        assert_int_equal(taken[made.number]++, 0);
+    }
+    struct installation again, made;
+    assert_int_equal(installation_read(&again, dir, &err), 0);
+    snprintf(dir, sizeof dir, "%s/one-more", p->dir);
+    assert_int_equal(mkdir(dir, 0700), 0);
+    assert_int_equal(installation_make(&made, dir, &err), -EUSERS);
+    snprintf(dir, sizeof dir, "%s/d%d/installation", p->dir, INSTALLATION_MAX - 1);
+    assert_int_equal(unlink(dir), 0);
+    snprintf(dir, sizeof dir, "%s/one-more", p->dir);
+    assert_int_equal(installation_make(&made, dir, &err), 0);
+    assert_int_equal(made.number, again.number);
+    assert_true(made.key.k0 != again.key.k0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -408,6 +437,7 @@ int main(void)
         CASE(test_contact_given_up_once),
         CASE(test_tables_follow),
         CASE(test_tables_once),
+        CASE(test_installations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

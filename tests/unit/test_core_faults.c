@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bad days of the core: each ends with a clear message, and with everything that was acknowledged. */
 #include "core_place.h"
+#include "net/http_client.h"
+#include "net/http_server.h"
+
+#include <pthread.h>
 
 /* ---- bad days -------------------------------------------------------------------------------------------------------------- */
 
@@ -215,6 +219,111 @@ static void test_disk_broken(void **state)
     stop(p);
 }
 
+/* ---- an answer over HTTP that saw what is not on the disk yet ---------------------------------------------------- */
+
+struct web {
+    struct place *place;
+    struct http_server *server;
+    int port;
+    struct http_request *request;
+    struct core_read read;
+    _Atomic bool ran, answered;
+    int status;
+    char seq[32];
+};
+
+static void web_run(struct core_read *read, const struct core_view *view)
+{
+    struct web *w = (struct web *)((char *)read - offsetof(struct web, read));
+    w->ran = true;
+    core_respond(w->place->core, view->seq, w->request, &(struct http_response){.status = 200, .body = STR("seen")});
+}
+
+static void web_handler(void *context, struct http_request *r)
+{
+    struct web *w = context;
+    w->request = r;
+    w->read = (struct core_read){.run = web_run};
+    core_query(w->place->core, &w->read);
+}
+
+static void *web_loop(void *context)
+{
+    struct web *w = context;
+    http_server_run(w->server);
+    return NULL;
+}
+
+static void *web_get(void *context)
+{
+    struct web *w = context;
+    struct http_client *client;
+    struct http_reply reply = {0};
+    char url[64];
+    snprintf(url, sizeof url, "http://127.0.0.1:%d", w->port);
+    if (http_client_new(&client, &(struct http_client_options){.server = url}, NULL) < 0)
+        return NULL;
+    if (http_client_call(client, &(struct http_call){.path = "/"}, &reply, NULL) == 0)
+        w->status = reply.status;
+    struct str seq = http_reply_header(&reply, "Tessera-Seq");
+    snprintf(w->seq, sizeof w->seq, "%.*s", STR_ARGS(seq));
+    w->answered = true;
+    http_reply_fini(&reply);
+    http_client_free(client);
+    return NULL;
+}
+
+static void web_open(struct web *w, struct place *p)
+{
+    *w = (struct web){.place = p};
+    assert_int_equal(http_server_new(&w->server, &(struct http_server_options){.handler = web_handler, .context = w}, &p->err), 0);
+    assert_int_equal(http_server_listen(w->server, &(struct http_listen){.address = "127.0.0.1"}, &w->port, &p->err), 0);
+}
+
+/* What a power cut could take back is shown to nobody; and when it is lost, they are told to ask again. */
+static void read_of_what_is_not_durable(struct place *p, bool lost)
+{
+    struct web w;
+    struct call call;
+    pthread_t loop, get;
+    struct engine_command command = project("seen");
+    start_faulty(p);
+    web_open(&w, p);
+    pthread_create(&loop, NULL, web_loop, &w);
+    fault_vfs_fault = FAULT_FULL;
+    push(p, &call, &command);
+    while (fault_vfs_hits == 0)
+        usleep(1000);
+    pthread_create(&get, NULL, web_get, &w);
+    while (!w.ran)
+        usleep(1000);
+    usleep(100000); /* time enough for an answer that should not come */
+    assert_false(w.answered);
+    if (!lost)
+        fault_vfs_fault = FAULT_NONE;
+    wait_done(&call);
+    pthread_join(get, NULL);
+    assert_int_equal(call.failed, lost);
+    assert_int_equal(w.status, lost ? 503 : 200);
+    if (!lost)
+        assert_int_equal(strtoull(w.seq, NULL, 10), call.seq);
+    fault_vfs_fault = FAULT_NONE;
+    stop(p);
+    http_server_stop(w.server);
+    pthread_join(loop, NULL);
+    http_server_free(w.server);
+}
+
+static void test_read_waits_for_the_disk(void **state)
+{
+    read_of_what_is_not_durable(*state, false);
+}
+
+static void test_read_of_what_is_lost(void **state)
+{
+    read_of_what_is_not_durable(*state, true);
+}
+
 /* Its file is taken away while it runs: within a second it says so and takes nothing more. */
 static void test_journal_taken_away(void **state)
 {
@@ -250,6 +359,8 @@ int main(void)
         CASE(test_disk_full),
         CASE(test_disk_full_for_a_moment),
         CASE(test_disk_broken),
+        CASE(test_read_waits_for_the_disk),
+        CASE(test_read_of_what_is_lost),
         CASE(test_journal_taken_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
