@@ -590,6 +590,20 @@ def test_reference():
     assert run("--man", "-").stdout == kept, "docs/commands.md is another one: tools/command-docs writes it"
 
 
+def test_documents():
+    """What documents and examples tell people to type exists."""
+    overview = run("--help").stdout
+    known = set(re.findall(r"^  (\w+(?: \w+)?)  +\S", overview, re.MULTILINE)) | {"help"}
+    seen = 0
+    for page in [SOURCE / "README.md", *SOURCE.glob("docs/*.md"), *SOURCE.glob("examples/*.yaml")]:
+        for line in re.findall(r"(?:`|\$ |/|^ *#? *)tessera ((?!$)[a-z]+(?: [a-z]+)?)", page.read_text(), re.MULTILINE):
+            seen += 1
+            assert line in known or line.split()[0] in known or line.split()[0] == "hold", f"{page.name}: there is no `tessera {line}`"
+    assert seen > 20, seen
+    for name in re.findall(r"\]\(([^)#]+)\)", (SOURCE / "README.md").read_text()):
+        assert (SOURCE / name).exists(), f"README.md: {name} is not there"
+
+
 def complete(*words):
     """What bash would offer for the last word."""
     script = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _tessera; printf "%s\\n" "${COMPREPLY[@]}"'
