@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define CONTACT_INTERVAL_MS 1000
@@ -21,6 +22,7 @@
 #define LOST_MAX 64 /* at a look; the others come at the next */
 #define TIME_COMMANDS_MAX (LOST_MAX + 2)
 #define FULL_TRIES 6
+#define SLICE_NS 200000
 #define FULL_PAUSE_US 500000
 
 struct batch {
@@ -364,9 +366,26 @@ static void queue_refuse(struct core *c)
     pthread_mutex_unlock(&q->lock);
 }
 
+/* The writer sleeps on the disk for each group, and everybody waits for it: on a busy machine it should run
+ * at once when the disk is done, instead of after the others' slices. A shorter slice of its own lets it;
+ * it costs nobody time. (struct sched_attr of the kernel's headers; kernels before 6.12 ignore it.) */
+static void slice_shorten(void)
+{
+    struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime_ns, deadline, period;
+    } wanted = {.size = sizeof wanted, .runtime_ns = SLICE_NS};
+    if (syscall(SYS_sched_setattr, 0, &wanted, 0) < 0)
+        log_debug("the writer's slice stays as it is: %s", strerror(errno));
+}
+
 void *writer_main(void *core)
 {
     struct core *c = core;
+    slice_shorten();
     c->timers.tick_last = c->timers.contact_last = clock_monotonic_ms();
     c->timers.contact = c->timers.contact_last + CONTACT_INTERVAL_MS;
     c->timers.tick = TIME_NEVER;
