@@ -85,7 +85,7 @@ static struct table_workload workload_row(const struct projection *p, const stru
         .limit_udollar_per_hour = event->limit,
         .rate_udollar_per_hour = event->rate,
         .cost_udollar = event->type == ENGINE_EVENT_CHARGED ? event->amount : 0,
-        .started_ms = event->type == ENGINE_EVENT_WORKLOAD_STARTED ? event->at : 0,
+        .started_ms = event->type == ENGINE_EVENT_WORKLOAD_STARTED ? event->from : 0,
         .ended_ms = ended ? event->at : 0,
         .deadline_ms = event->deadline,
         .exited = event->exited,
@@ -151,7 +151,7 @@ static int placement_put(struct tables *tables, const struct projection *p, stru
         row.state = STR("assigned");
     } else if (event->type == ENGINE_EVENT_REPLICA_STARTED) {
         row.state = STR("running");
-        row.started_ms = event->at;
+        row.started_ms = event->from;
         columns = "state started_ms";
     } else {
         row.state = STR("ended");
