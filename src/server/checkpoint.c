@@ -181,6 +181,8 @@ int snapshots_finish(struct core *c, bool write, struct error *err)
     int r = snapshot_now(c, err);
     if (r == 0)
         truncate_step(c);
+    else
+        error_prefix(err, "all is in the journal and the next start finds it, but no snapshot could be written");
     return r;
 }
 
