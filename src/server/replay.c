@@ -34,6 +34,7 @@ static int options_parse(struct replay_options *o, int argc, char **argv)
     static const struct option table[] = {{"data", required_argument, NULL, 'd'}, {"verify", no_argument, NULL, 'v'},
                                           {"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
     optind = 1;
+    opterr = 0;
     int option;
     while ((option = getopt_long(argc, argv, "h", table, NULL)) != -1)
         switch (option) {
