@@ -333,6 +333,10 @@ static bool journal_lost(struct core *c, struct batch *b)
 static bool writer_step(struct core *c)
 {
     struct batch b = {.calls = writer_wait(c)};
+    if (atomic_load(&c->has_failed)) { /* another thread met what the server cannot live with */
+        calls_refuse(c, b.calls, false);
+        return false;
+    }
     batch_fill(c, &b);
     timers_add(c, &b);
     bool good = !journal_lost(c, &b) && (b.count == 0 || batch_run(c, &b));

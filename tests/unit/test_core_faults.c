@@ -329,7 +329,9 @@ static void test_journal_taken_away(void **state)
 {
     struct place *p = *state;
     start(p);
-    project_make(p, "kept");
+    uint64_t seq = project_make(p, "kept");
+    while (core_stats(p->core).projected_seq < seq) /* everybody has it open */
+        usleep(1000);
     moved(p, "tessera.db", "away");
     while (core_failure(p->core) == NULL)
         usleep(10000);
