@@ -51,7 +51,7 @@ static void *log_main(void *context)
 {
     struct follow *f = context;
     int ignored = EXIT_OK, losses = 0;
-    while (!atomic_load(&f->log.stop) && losses < LOSSES_MAX) {
+    while (!atomic_load(&f->interrupted) && losses < LOSSES_MAX) {
         bool over = atomic_load(&f->attempt_over);
         enum log_end end = log_stream_read(&f->log, !over, &ignored);
         if (end == LOG_FAILED || (over && end != LOG_LOST))
@@ -72,7 +72,6 @@ static void log_finish(struct follow *f)
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += DRAIN_MS / 1000;
     if (atomic_load(&f->interrupted) || pthread_timedjoin_np(f->log_thread, NULL, &until) != 0) {
-        atomic_store(&f->log.stop, atomic_load(&f->interrupted));
         http_client_abort(
             f->logs); /* a stream that was left open: read the rest without following */
         pthread_join(f->log_thread, NULL);
@@ -85,8 +84,11 @@ static void log_begin(struct follow *f, int64_t attempt)
     if (f->cli->json)
         return;
     log_finish(f); /* of an attempt whose end we were not told of */
-    f->log = (struct log_stream){
-        .cli = f->cli, .client = f->logs, .workload = f->id, .attempt = attempt};
+    f->log = (struct log_stream){.cli = f->cli,
+                                 .client = f->logs,
+                                 .workload = f->id,
+                                 .attempt = attempt,
+                                 .stop = &f->interrupted};
     atomic_store(&f->attempt_over, false);
     f->log_runs = pthread_create(&f->log_thread, NULL, log_main, f) == 0;
 }
@@ -196,7 +198,6 @@ static void *signal_main(void *context)
     if (atomic_load(&f->done))
         return NULL;
     atomic_store(&f->interrupted, true);
-    atomic_store(&f->log.stop, true);
     http_client_abort(f->events);
     http_client_abort(f->logs);
     sigwait(&f->signals, &number);

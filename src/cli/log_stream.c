@@ -9,7 +9,7 @@
 static int take_piece(void *context, struct str piece)
 {
     struct log_stream *log = context;
-    if (atomic_load(&log->stop))
+    if (log->stop && atomic_load(log->stop))
         return 1;
     if (piece.size == 0)
         return 0;

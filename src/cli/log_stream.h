@@ -16,7 +16,8 @@ struct log_stream {
     int64_t attempt, rank; /* attempt 0: the newest */
     int64_t offset;        /* bytes printed */
     atomic_bool in_line;   /* the last byte printed was no line end */
-    atomic_bool stop;      /* print no more; with http_client_abort it takes effect at once */
+    const atomic_bool
+        *stop; /* NULL, or set: print no more; http_client_abort makes it felt at once */
 };
 
 enum log_end {
