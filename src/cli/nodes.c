@@ -92,7 +92,7 @@ static int print_nodes(struct cli *cli)
 
 int command_nodes(struct cli *cli)
 {
-    return cli_flag(cli, "watch") ? watch_run(cli, "", print_nodes) : print_nodes(cli);
+    return cli_flag(cli, "watch") ? watch_run(cli, WATCH_NODES, print_nodes) : print_nodes(cli);
 }
 
 /* ---- one node

@@ -94,7 +94,7 @@ static int print_queue(struct cli *cli)
 
 int command_queue(struct cli *cli)
 {
-    return cli_flag(cli, "watch") ? watch_run(cli, "", print_queue) : print_queue(cli);
+    return cli_flag(cli, "watch") ? watch_run(cli, WATCH_WORKLOADS, print_queue) : print_queue(cli);
 }
 
 /* ---- one workload
