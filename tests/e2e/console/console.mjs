@@ -83,7 +83,7 @@ async function narrow(page) {
 
 async function look(page) {
   await open(page, 'prices');
-  await page.waitForSelector('.chart .line.price');
+  await page.waitForSelector('.chart .line.price', { state: 'attached' }); // a price that stands still has no height
   await page.evaluate(() => { window.first = document.querySelector('.chart .line.price').getAttribute('d'); });
   await page.waitForFunction(() => document.querySelector('.chart .line.price').getAttribute('d') !== window.first);
   await picture(page, 'prices');
