@@ -22,7 +22,7 @@ const size_t cli_exit_code_count = ARRAY_COUNT(cli_exit_codes);
 const struct cli_program cli_programs[] = {
     {"serve", "the control plane"},
     {"agent", "stands on a node and runs its share of the work"},
-    {"replay", "recompute the journal of a stopped server"},
+    {"replay", "recompute what a server decided, from its journal"},
 };
 const size_t cli_program_count = ARRAY_COUNT(cli_programs);
 

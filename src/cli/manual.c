@@ -133,7 +133,7 @@ static void write_overview(struct buf *out)
     write_paragraph(out, cli_introduction);
     buf_append_text(out, ".SH PROGRAMS\n");
     for (size_t i = 0; i < cli_program_count; i++) {
-        buf_printf(out, ".TP\n\\fB%s\\fR\n", cli_programs[i].name);
+        buf_printf(out, ".TP\n\\fBtessera\\-%s\\fR(1)\n", cli_programs[i].name);
         write_roff(out, cli_programs[i].summary);
         buf_append_text(out, ".\n");
     }
