@@ -43,7 +43,7 @@ static const char help_text[] =
     "What it gives, each at most what there is\n"
     "  --cpus CORES          0.5, 4 (all)\n"
     "  --memory SIZE         256MiB, 16GiB (all but a sixteenth)\n"
-    "  --disk SIZE           (what is free in FOLDER)\n"
+    "  --disk SIZE           (the file system of FOLDER, by share of the cores)\n"
     "\n"
     "Other machines\n"
     "  --topology FILE       hwloc's XML of a machine instead of this one\n"

@@ -51,16 +51,27 @@ static bool fail_half(const char *word)
     return list.size > 0;
 }
 
+/* Those of main.c, reached only as the first word. */
+static bool fail_program(const char *word)
+{
+    for (size_t i = 0; i < cli_program_count; i++)
+        if (strcmp(word, cli_programs[i].name) == 0) {
+            cli_fail(EXIT_USAGE, "%s: has a command line of its own: `tessera %s --help`", word,
+                     word);
+            return true;
+        }
+    return false;
+}
+
 static int fail_command(const char *word)
 {
     struct nearest nearest = nearest_to(word);
-    static const char *const programs[] = {"serve", "agent", "replay", "help"};
-    if (fail_half(word))
+    if (fail_half(word) || fail_program(word))
         return EXIT_USAGE;
     for (size_t i = 0; i < cli_command_count; i++)
         nearest_try(&nearest, cli_commands[i].name);
-    for (size_t i = 0; i < ARRAY_COUNT(programs); i++)
-        nearest_try(&nearest, programs[i]);
+    for (size_t i = 0; i < cli_program_count; i++)
+        nearest_try(&nearest, cli_programs[i].name);
     if (nearest.found)
         return cli_fail(EXIT_USAGE, "%s: no such command; did you mean `tessera %s`?", word,
                         nearest.found);

@@ -90,6 +90,7 @@ def test_wrong_command_lines():
     for words, said in (
         (["quue"], "quue: no such command; did you mean `tessera queue`?"),
         (["zzzzzz"], "zzzzzz: no such command; `tessera --help` lists them"),
+        (["help", "serve"], "serve: has a command line of its own: `tessera serve --help`"),
         (["key"], "key: half a command; there is `tessera key create`, `tessera key list`, `tessera key revoke`"),
         (["queue", "--jsn"], "--jsn: no such option; did you mean --json?"),
         (["queue", "-x"], "-x: no such option"),
