@@ -81,6 +81,7 @@ struct agent {
     int failures;
 
     bool reporting, shipping;
+    bool report_singly; /* the server refused a batch */
     time_ms report_at_ms, ship_at_ms; /* boot clock: not before */
     struct replica *ship_next;
 

@@ -17,7 +17,7 @@ struct report_job {
     struct job job;
     struct agent *agent;
     struct buf body;
-    size_t count;
+    size_t count, most;
     struct {
         struct hold_name name;
         int32_t kind;
@@ -85,16 +85,16 @@ static void add(struct report_job *job, const struct replica *r, const struct ag
 
 static void gather_one(struct report_job *job, const struct replica *r, struct agent_report *ret)
 {
-    if (r->has_started && !r->told_started &&
+    if (r->has_started && !r->told_started && job->count < job->most &&
         (r->state == REPLICA_HELD || r->state == REPLICA_ENDED)) {
         struct agent_report report = report_started(r);
         add(job, r, &report, ret);
     }
-    if (r->state == REPLICA_ENDED && end_is_ripe(r) && job->count < BATCH_MAX) {
+    if (r->state == REPLICA_ENDED && end_is_ripe(r) && job->count < job->most) {
         struct agent_report report = report_ended(r);
         add(job, r, &report, ret);
     }
-    if (r->busy_port && !r->told_busy && job->count < BATCH_MAX) {
+    if (r->busy_port && !r->told_busy && job->count < job->most) {
         struct agent_report report = base(r, AGENT_PORT_BUSY);
         report.port = r->busy_port;
         report.ago_ms = 0;
@@ -105,7 +105,7 @@ static void gather_one(struct report_job *job, const struct replica *r, struct a
 static size_t gather(struct agent *a, struct report_job *job, struct agent_report *ret)
 {
     LIST_EACH(item, &a->replicas)
-    if (job->count < BATCH_MAX)
+    if (job->count < job->most)
         gather_one(job, CONTAINER_OF(item, struct replica, link), ret);
     return job->count;
 }
@@ -161,6 +161,7 @@ static int take_verdicts(struct agent *a, struct report_job *p)
     if (rc == 0 && answer.outcomes.count != p->count)
         rc = error_set(&p->problem, -EPROTO, "%zu outcomes for %zu reports", answer.outcomes.count,
                        p->count);
+    a->report_singly = a->report_singly && rc;
     const struct agent_outcome *outcome = answer.outcomes.items;
     for (size_t i = 0; rc == 0 && i < p->count; i++)
         take_verdict(a, p, i, outcome[i].verdict);
@@ -168,14 +169,35 @@ static int take_verdicts(struct agent *a, struct report_job *p)
     return rc;
 }
 
+/* It understood us and will never take this. */
+static bool refused(int status)
+{
+    return status == 400 || status == 413 || status == 422;
+}
+
+/* One report must not hold up all others: they are sent singly, and what is refused then is
+ * dropped. */
+static int take_refusal(struct agent *a, struct report_job *p)
+{
+    a->report_singly = true;
+    if (p->count > 1)
+        return 0;
+    log_error("%s: the server refuses a report: %.*s", p->items[0].name.text,
+              STR_ARGS(buf_str(&p->reply.body)));
+    take_verdict(a, p, 0, AGENT_STALE);
+    return 0;
+}
+
 static void done_report(struct job *job)
 {
     struct report_job *p = CONTAINER_OF(job, struct report_job, job);
     struct agent *a = p->agent;
     a->reporting = false;
-    if (p->code == 0 && p->reply.status != 200)
+    if (p->code == 0 && refused(p->reply.status))
+        p->code = take_refusal(a, p);
+    else if (p->code == 0 && p->reply.status != 200)
         p->code = error_set(&p->problem, -EPROTO, "the server answers %d", p->reply.status);
-    if (p->code == 0)
+    else if (p->code == 0)
         p->code = take_verdicts(a, p);
     if (p->code) {
         a->report_at_ms = now_ms() + RETRY_MS;
@@ -193,6 +215,7 @@ void report_pump(struct agent *a)
     if (a->reporting || !a->registered || now_ms() < a->report_at_ms)
         return;
     struct report_job *p = xcalloc(1, sizeof *p);
+    p->most = a->report_singly ? 1 : BATCH_MAX;
     struct agent_reports all = {{reports, gather(a, p, reports)}};
     if (p->count == 0) {
         xfree(p);

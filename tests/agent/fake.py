@@ -122,6 +122,7 @@ class Server:
         self.facts, self.reports, self.logs, self.archives = [], [], {}, {}
         self.stale = set()  # (workload, attempt) whose reports are refused
         self.cut = False
+        self.refused = set()  # workloads of whose reports the server understands nothing
         self.failing = set()  # archives that are not to be had now
         self.token = "token"
         self.polls = 0
@@ -156,6 +157,8 @@ class Server:
 
     def report(self, told):
         verdicts = []
+        if any(one["workload"] in self.refused for one in told["reports"]):
+            return 400, {"error": {"code": "invalid", "field": "reports[0]", "message": "not this one"}}
         with self.lock:
             for one in told["reports"]:
                 self.reports.append(one | {"came": time.monotonic()})

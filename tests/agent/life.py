@@ -147,6 +147,20 @@ def ports(w):
     print("ports")
 
 
+def refused(w):
+    """A report that the server will not take holds up no other."""
+    w.server.refused = {"work_bad"}
+    names = [f"work_good{i}" for i in range(5)]
+    w.server.want(replica("work_bad", run="exit 1"), *(replica(n, run="exit 2") for n in names))
+    for n in names:
+        assert w.server.wait_report("ended", n)["exit_code"] == 2
+    assert not w.server.found("ended", "work_bad")
+    w.server.refused = set()
+    w.server.want()
+    wait("all gone", lambda: not w.replicas())
+    print("refused")
+
+
 with World() as world:
     world.start_agent()
     wait("the agent registers", lambda: world.server.facts)
@@ -156,6 +170,7 @@ with World() as world:
     prepared(world)
     stopped(world)
     ports(world)
+    refused(world)
     agent = world.agents[1]
     began = time.monotonic()
     agent.terminate()
