@@ -106,9 +106,11 @@ void route_workload_bill(struct api_call *call, const struct core_view *view)
         return;
     engine_id id = call_workload_id(call);
     struct api_bill bill = {.id = call_id(call, "work", id)};
+    if (!bill_lines(call, view, id, &bill))
+        return;
+    /* A line is written when its rate ends; what each tick books until then belongs to none. */
     struct market_bid_view bid;
     if (market_bid_view(engine_market(view->engine), id, view->now, &bid))
-        bill.open_udollar = MAX(bid.charged_now - bid.charged, 0);
-    if (bill_lines(call, view, id, &bill))
-        call_answer(call, 200, &api_bill_record, &bill);
+        bill.open_udollar = MAX(bid.charged_now - bill.sum_udollar, 0);
+    call_answer(call, 200, &api_bill_record, &bill);
 }

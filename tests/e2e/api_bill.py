@@ -32,6 +32,18 @@ def recompute(own):
     assert started < at <= finished, (started, at, finished)
     return booked
 
+def check_open(cluster):
+    """While it runs, lines and what is open are together what the workload's page says it cost."""
+    work = cluster.submit({"name": "open", "run": "sleep 60", "preemptible": True,
+                           "limit_udollar_per_hour": 2_100_000_000, "choices": [{"amounts": {"core_milli": 200}}]})
+    harness.wait("two ticks of charges", lambda: cluster.status(work).get("cost_udollar", 0) > 250_000)
+    least = cluster.status(work)["cost_udollar"]
+    bill = cluster.request("GET", f"/v1/workloads/{work}/bill")
+    most = cluster.status(work)["cost_udollar"]
+    assert least <= bill["sum_udollar"] + bill["open_udollar"] <= most, (least, bill, most)
+    cluster.request("POST", f"/v1/workloads/{work}/cancel", {})
+    cluster.wait_state(work, "cancelled")
+
 def main():
     with harness.Cluster(agents=2) as cluster:
         for n in (1, 2):
@@ -65,6 +77,7 @@ def main():
         mine = cluster.request("GET", "/v1/ledger?project=default")["entries"]
         assert sum(e["amount_udollar"] for e in mine if e["debit"] == "project:default") == booked, mine
         assert cluster.request("GET", "/v1/projects/default")["spent_udollar"] == booked
+        check_open(cluster)
 
 if __name__ == "__main__":
     main()
