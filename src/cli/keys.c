@@ -13,19 +13,17 @@
 
 int command_key_create(struct cli *cli)
 {
-    const char *expires = cli_option(cli, "expires"), *role = cli_option(cli, "role"),
-               *project = cli_option(cli, "project");
+    const char *role = cli_option(cli, "role"), *project = cli_option(cli, "project");
     struct api_key_create wish = {.role = str_from(role ? role : "member"),
                                   .project = str_from(project ? project : ""),
                                   .name = str_from(cli->operand_count ? cli->operands[0] : "")};
     struct api_key_created made = {};
-    if (expires && (!span_parse(str_from(expires), &wish.valid_ms) || wish.valid_ms == 0))
-        return cli_fail(EXIT_USAGE,
-                        "--expires: \"%s\" is not allowed, allowed is a span such as 12h or 90d",
-                        expires);
+    int code = cli_span(cli, "expires", 0, &wish.valid_ms);
+    if (code)
+        return code;
     struct api_call call = {
         .path = "/v1/keys", .input = &api_key_create_record, .value = &wish, .subject = project};
-    int code = api_call(cli, &call, &api_key_created_record, &made);
+    code = api_call(cli, &call, &api_key_created_record, &made);
     if (code || cli_print_json(cli))
         return code;
     printf("%.*s\n", STR_ARGS(made.key)); /* alone, so that it can go into a variable */

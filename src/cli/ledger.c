@@ -3,6 +3,7 @@
 #include "cli/commands.h"
 
 #include "base/clock.h"
+#include "base/sort.h"
 #include "cli/api_call.h"
 #include "cli/format.h"
 #include "cli/listing.h"
@@ -60,8 +61,7 @@ static int print_bill(struct cli *cli, const char *word)
     return EXIT_OK;
 }
 
-/* ---- the ledger
- * ----------------------------------------------------------------------------------- */
+/* ---- the ledger ---- */
 
 static void entry_row(struct listing *listing, const struct api_entry *entry, bool names,
                       time_ms now)
@@ -77,43 +77,84 @@ static void entry_row(struct listing *listing, const struct api_entry *entry, bo
 }
 
 /* Rent is booked by project and tick, without a workload: then there is no column of them. */
-static bool names_workloads(const struct api_ledger *all)
+static bool names_workloads(const struct api_entry *entries, size_t count)
 {
-    const struct api_entry *entries = all->entries.items;
-    for (size_t i = 0; i < all->entries.count; i++)
+    for (size_t i = 0; i < count; i++)
         if (entries[i].workload.size)
             return true;
     return false;
 }
 
+static void print_entries(const struct api_entry *entries, size_t count)
+{
+    struct listing listing = {};
+    bool names = names_workloads(entries, count);
+    listing_begin(&listing,
+                  names ? "WHEN|PAYS|RECEIVES|>AMOUNT|WORKLOAD" : "WHEN|PAYS|RECEIVES|>AMOUNT");
+    for (size_t i = 0; i < count; i++)
+        entry_row(&listing, &entries[i], names, clock_wall_ms());
+    listing_end(&listing, stdout);
+}
+
+/* By who pays, then by who receives. */
+static int entry_compare(const void *a, const void *b, const void *context)
+{
+    const struct api_entry *x = a, *y = b;
+    (void)context;
+    int order = str_compare(x->debit, y->debit);
+    return order ? order : str_compare(x->credit, y->credit);
+}
+
+static void print_sums(struct api_entry *entries, size_t count)
+{
+    struct listing listing = {};
+    sort(entries, count, sizeof *entries, entry_compare, NULL);
+    listing_begin(&listing, "PAYS|RECEIVES|>ENTRIES|>AMOUNT");
+    for (size_t i = 0, next; i < count; i = next) {
+        udollar sum = 0;
+        for (next = i; next < count && entry_compare(&entries[i], &entries[next], NULL) == 0;
+             next++)
+            sum = add_checked(sum, entries[next].amount_udollar);
+        listing_str(&listing, entries[i].debit);
+        listing_str(&listing, entries[i].credit);
+        listing_cell(&listing, "%zu", next - i);
+        listing_money(&listing, sum);
+    }
+    listing_end(&listing, stdout);
+}
+
+static const char *ledger_path(struct cli *cli, time_ms span)
+{
+    _cleanup_buf_ struct buf path = BUF_INIT(4096);
+    buf_printf(&path, "/v1/ledger?from_ms=%lld&limit=1000",
+               (long long)MAX(clock_wall_ms() - span, 0));
+    api_query(&path, "project", cli_option(cli, "project"));
+    return arena_str(&cli->arena, buf_str(&path)).data;
+}
+
 int command_ledger(struct cli *cli)
 {
     struct api_ledger all = {};
-    struct listing listing = {};
-    _cleanup_buf_ struct buf path = BUF_INIT(4096);
+    time_ms span;
     if (cli_option(cli, "workload"))
         return print_bill(cli, cli_option(cli, "workload"));
-    buf_append_text(&path, "/v1/ledger");
-    api_query(&path, "project", cli_option(cli, "project"));
-    struct pages pages = {.path = buf_text(&path),
+    int code = cli_span(cli, "since", 24 * HOUR_MS, &span);
+    if (code)
+        return code;
+    struct pages pages = {.path = ledger_path(cli, span),
                           .record = &api_ledger_record,
                           .item = sizeof(struct api_entry),
                           .list = &all.entries,
                           .cursor = &all.cursor,
                           .page = &all};
-    int code = pages_get(cli, &pages);
+    code = pages_get(cli, &pages);
     if (code || cli_print_json(cli))
         return code;
-    const struct api_entry *entries = all.entries.items;
-    if (all.entries.count == 0) {
-        printf("Nothing is owed yet.\n");
-        return EXIT_OK;
-    }
-    bool names = names_workloads(&all);
-    listing_begin(&listing,
-                  names ? "WHEN|PAYS|RECEIVES|>AMOUNT|WORKLOAD" : "WHEN|PAYS|RECEIVES|>AMOUNT");
-    for (size_t i = 0; i < all.entries.count; i++)
-        entry_row(&listing, &entries[i], names, clock_wall_ms());
-    listing_end(&listing, stdout);
+    if (all.entries.count == 0)
+        printf("Nothing was booked in this time.\n");
+    else if (cli_flag(cli, "entries"))
+        print_entries(all.entries.items, all.entries.count);
+    else
+        print_sums(all.entries.items, all.entries.count);
     return EXIT_OK;
 }

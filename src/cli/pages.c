@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/pages.h"
 
+#include "base/number.h"
 #include "cli/api_call.h"
 
 #define ANSWER_MAX ((size_t)1 << 30)
@@ -14,21 +15,31 @@ static const char *page_path(struct cli *cli, const struct pages *pages, struct 
     return arena_str(&cli->arena, buf_str(&path)).data;
 }
 
-/* What was there and what came, in the arena. */
-static void join(struct cli *cli, const struct pages *pages, struct record_list *all,
-                 const struct record_list *more)
+struct gathered {
+    char *items;
+    size_t count, capacity;
+};
+
+/* Appends a page; the whole grows by doubling, in the arena. */
+static void gather(struct cli *cli, struct gathered *all, const struct record_list *page,
+                   size_t item)
 {
-    char *items = arena_alloc(&cli->arena, (all->count + more->count + 1) * pages->item);
-    if (all->count)
-        memcpy(items, all->items, all->count * pages->item);
-    if (more->count)
-        memcpy(items + all->count * pages->item, more->items, more->count * pages->item);
-    *all = (struct record_list){items, all->count + more->count};
+    if (all->count + page->count > all->capacity) {
+        size_t capacity = MAX(all->count + page->count, 2 * all->capacity);
+        char *items = arena_alloc(&cli->arena, capacity * item + 1);
+        if (all->count)
+            memcpy(items, all->items, all->count * item);
+        all->items = items;
+        all->capacity = capacity;
+    }
+    if (page->count)
+        memcpy(all->items + all->count * item, page->items, page->count * item);
+    all->count += page->count;
 }
 
 int pages_get(struct cli *cli, const struct pages *pages)
 {
-    struct record_list all = {};
+    struct gathered all = {};
     struct str cursor = {};
     bool several = false;
     do {
@@ -37,9 +48,9 @@ int pages_get(struct cli *cli, const struct pages *pages)
             return code;
         cursor = *pages->cursor;
         several |= cursor.size > 0;
-        join(cli, pages, &all, pages->list);
+        gather(cli, &all, pages->list, pages->item);
     } while (cursor.size && (pages->most == 0 || all.count < pages->most));
-    *pages->list = all;
+    *pages->list = (struct record_list){all.items, all.count};
     if (several) {
         _cleanup_buf_ struct buf text = BUF_INIT(ANSWER_MAX);
         record_to_json(pages->record, pages->page, AUDIENCE_AGENT, &text);

@@ -12,7 +12,7 @@ struct pages {
     struct record_list *list; /* its list */
     struct str *cursor;       /* its cursor */
     size_t item;              /* bytes of an item */
-    size_t most;              /* no more than so many; 0: all */
+    size_t most;              /* stops after so many, the cursor says that there are more; 0: all */
 };
 
 /* cli->raw is the answer as one page. EXIT_OK or complained. */

@@ -67,18 +67,6 @@ static int print_prices(struct cli *cli)
 /* ---- history
  * --------------------------------------------------------------------------------------- */
 
-/* The least and the most span that a chart may show; a day where nothing is said. */
-static int history_span(const struct cli *cli, time_ms *ret)
-{
-    const char *text = cli_option(cli, "since");
-    *ret = 24 * HOUR_MS;
-    if (text == NULL || (span_parse(str_from(text), ret) && *ret > 0))
-        return EXIT_OK;
-    return cli_fail(EXIT_USAGE,
-                    "--since: \"%s\" is not allowed, allowed is a span such as 30m, 4h or 7d",
-                    text);
-}
-
 static const char *history_path(struct cli *cli, const char *pool, time_ms from, time_ms step)
 {
     _cleanup_buf_ struct buf path = BUF_INIT(8192);
@@ -92,7 +80,7 @@ static int print_history(struct cli *cli, const char *pool)
 {
     struct api_price_history history = {};
     time_ms span, now = clock_wall_ms();
-    int code = history_span(cli, &span);
+    int code = cli_span(cli, "since", 24 * HOUR_MS, &span);
     if (code)
         return code;
     time_ms from = MAX(now - span, 0);

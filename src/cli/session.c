@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/session.h"
 
+#include "wire/unit.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -17,6 +19,17 @@ const char *cli_option(const struct cli *cli, const char *name)
 bool cli_flag(const struct cli *cli, const char *name)
 {
     return cli_option(cli, name) != NULL;
+}
+
+int cli_span(const struct cli *cli, const char *name, int64_t fallback, int64_t *ret)
+{
+    const char *text = cli_option(cli, name);
+    *ret = fallback;
+    if (text == NULL || (span_parse(str_from(text), ret) && *ret > 0))
+        return EXIT_OK;
+    return cli_fail(EXIT_USAGE,
+                    "--%s: \"%s\" is not allowed, allowed is a span such as 30m, 4h or 7d", name,
+                    text);
 }
 
 static void say(const char *format, va_list arguments) __attribute__((format(printf, 1, 0)));

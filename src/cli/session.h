@@ -33,6 +33,10 @@ struct cli {
 const char *cli_option(const struct cli *cli, const char *name);
 bool cli_flag(const struct cli *cli, const char *name);
 
+/* A span such as 30m, 4h or 7d, in ms; `fallback` where the option was not given. EXIT_OK or
+ * complained. */
+int cli_span(const struct cli *cli, const char *name, int64_t fallback, int64_t *ret);
+
 /* `tessera: TEXT` on standard error; returns exit_code, so that `return cli_fail(…)` reads. */
 int cli_fail(int exit_code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The same without failing: what a person should know, and nothing on standard output. */

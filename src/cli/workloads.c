@@ -64,6 +64,8 @@ static const char *queue_path(struct cli *cli)
     return arena_str(&cli->arena, buf_str(&path)).data;
 }
 
+#define ROWS_MOST 1000 /* more is for programs */
+
 static int print_queue(struct cli *cli)
 {
     struct api_workloads all = {};
@@ -72,7 +74,8 @@ static int print_queue(struct cli *cli)
                           .item = sizeof(struct api_workload),
                           .list = &all.workloads,
                           .cursor = &all.cursor,
-                          .page = &all};
+                          .page = &all,
+                          .most = cli->json ? 0 : ROWS_MOST};
     int code = pages_get(cli, &pages);
     if (code || cli_print_json(cli))
         return code;
@@ -89,6 +92,10 @@ static int print_queue(struct cli *cli)
     for (size_t i = 0; i < all.workloads.count; i++)
         queue_row(&listing, &works[i], now);
     listing_end(&listing, stdout);
+    if (all.cursor.size)
+        cli_note(
+            "these are the newest %zu; --project and --state narrow it down, --json has them all",
+            all.workloads.count);
     return EXIT_OK;
 }
 

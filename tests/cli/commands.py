@@ -482,8 +482,10 @@ ANSWERS = {
                                    {"id": "key_2", "snippet": "fkey_cd", "role": "member", "project": "vision", "created_ms": NOW,
                                     "expires_ms": NOW + 1, "revoked": False}]},
     ("POST", "/v1/keys"): {"id": "key_3", "key": "fkey_new"}, ("DELETE", "/v1/keys/key_3"): {"seq": 5},
-    ("GET", "/v1/ledger"): {"entries": [{"id": "9-0", "at_ms": NOW, "debit": "project:default", "credit": "pool:cpu", "amount_udollar": 222,
-                                         "workload": WORK}]},
+    ("GET", "/v1/ledger"): {"entries": [{"id": "9-0", "at_ms": NOW, "debit": "project:default", "credit": "pool:cpu", "amount_udollar": 111,
+                                         "workload": WORK},
+                                        {"id": "9-1", "at_ms": NOW, "debit": "pool:cpu", "credit": "fee", "amount_udollar": 11},
+                                        {"id": "9-2", "at_ms": NOW, "debit": "project:default", "credit": "pool:cpu", "amount_udollar": 111}]},
     ("GET", f"/v1/workloads/{WORK}/bill"): {"id": WORK, "sum_udollar": 222, "open_udollar": 3, "lines": [
         {"attempt": 1, "kind": "menu", "pool": fake_server.POOL, "from_ms": NOW, "to_ms": NOW + 5000, "units_milli": 500,
          "rate_udollar_per_hour": 20000, "amount_udollar": 222}]},
@@ -515,7 +517,8 @@ COMMANDS = [
     (["key", "list"], ["fkey_ab…", "expired", "never", "vision"], "GET"),
     (["key", "create", "ci", "--role", "viewer", "--expires", "90d"], ["fkey_new\n"], {"role": "viewer", "name": "ci", "valid_ms": 7776000000}),
     (["key", "revoke", "key_3"], ["is revoked"], "DELETE"),
-    (["ledger"], ["project:default", "pool:cpu", "$0.000222"], "GET"),
+    (["ledger"], ["project:default", "pool:cpu", "2  $0.000222", "pool:cpu         fee", "$0.000011"], "GET"),
+    (["ledger", "--entries", "--since", "1h"], ["2023-11-14 22:13", "$0.000111", WORK], "GET"),
     (["ledger", "--workload", WORK], ["menu", "$0.02000", "in all $0.000222, and $0.000003 since"], "GET"),
     (["console"], ["http://127.0.0.1:7070/#code=ABCD-1234", "code ABCD-1234, good once, for 1m"], "POST"),
 ]
