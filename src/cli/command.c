@@ -101,7 +101,8 @@ const struct cli_command cli_commands[] = {
     {"settings", "[NAME=VALUE…]", "show or change settings", "Changes need an operator's key.\n",
      "  tessera settings tick_ms=1000\n", {{0}}, 0, SIZE_MAX, command_settings},
     {"events", "", "what happens, as it happens",
-     "Prints the events that this key may see; each has an id from which a reader can go on.\n",
+     "Prints the events that this key may see, the latest thousand or so, or with -f those from now on.\n"
+     "Each has an id from which a reader can go on: --after 0-0 begins with the oldest that is kept.\n",
      "  tessera events -f --types workload_started,workload_preempting\n",
      {{"follow", 'f', NULL, "go on for ever"},
       {"after", 0, "ID", "start after this event"},

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #define UP_TO_DATE 1   /* ends the feed: all that was asked for has been printed */
+#define LATELY 1000    /* numbers of the journal */
 #define SILENCE_MS 500 /* without --follow: then nothing more is on its way */
 
 struct reader {
@@ -71,16 +72,19 @@ static void write_query(const struct cli *cli, struct buf *out)
     }
 }
 
-/* Without --follow: what is kept until now. */
+/* Without --follow: up to now, and where nothing else was said, of late. */
 static int bound(struct cli *cli, struct reader *reader, struct event_feed *feed)
 {
     struct api_whoami who = {};
+    char after[48];
     int code = api_get(cli, "/v1/whoami", &api_whoami_record, &who);
     if (code)
         return code;
     reader->last = MAX(who.seq, 1);
     feed->once_ms = SILENCE_MS;
-    feed->after = feed->after ? feed->after : "0-0";
+    snprintf(after, sizeof after, "%lld-0", (long long)MAX(who.seq - LATELY, 0));
+    if (feed->after == NULL)
+        feed->after = arena_str(&cli->arena, str_from(after)).data;
     return EXIT_OK;
 }
 
