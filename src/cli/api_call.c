@@ -41,6 +41,11 @@ int api_unreached(const struct cli *cli, int code, const struct error *err)
             "%s; for a certificate made by the server itself give --pin, as `tessera serve` "
             "printed it",
             err->text);
+    if (code == -ECONNREFUSED &&
+        (strstr(cli->config.server, "//127.") || strstr(cli->config.server, "//localhost")))
+        return cli_fail(EXIT_UNREACHABLE,
+                        "nobody answers at %s (from %s); `make up` starts a server here",
+                        cli->config.server, cli->config.server_from);
     return cli_fail(EXIT_UNREACHABLE, "%s (server from %s)", err->text, cli->config.server_from);
 }
 

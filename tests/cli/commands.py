@@ -178,7 +178,8 @@ def test_key_is_hidden():
 
 
 def test_unreached():
-    has(run("queue", expect=3, env=environment() | {"TESSERA_SERVER": "http://127.0.0.1:1"}).stderr, "server from TESSERA_SERVER")
+    has(run("queue", expect=3, env=environment() | {"TESSERA_SERVER": "http://127.0.0.1:1"}).stderr,
+        "nobody answers at http://127.0.0.1:1 (from TESSERA_SERVER)", "make up")
     has(run("queue", expect=2, env=environment() | {"TESSERA_SERVER": "http://10.0.0.1:1"}).stderr, "use https", "--insecure")
     has(run("queue", expect=2, env=environment() | {"TESSERA_SERVER": "nonsense"}).stderr, "TESSERA_SERVER", "http://HOST:PORT")
 
