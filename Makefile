@@ -37,12 +37,14 @@ test-long: ## the same with more seeds, more kills and longer fuzzing
 	@tools/deps test
 	@tools/test --long
 
-bench: all ## run all benchmarks; `make -s bench-NAME` prints one JSON object
+bench: ## run all benchmarks; `make -s bench-NAME` prints one JSON object
+	@tools/deps build
+	@tools/build bench
 	@tools/bench
 
 bench-%:
 	@tools/deps build >&2
-	@tools/build release >&2
+	@tools/build bench >&2
 	@tools/bench $*
 
 install: all ## put binary, man pages, completion and systemd units in place. PREFIX= DESTDIR=
@@ -57,4 +59,4 @@ help: ## this text
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  PORT=7070  DATA=var  LISTEN=ADDRESS (also listen there, with TLS)  CONSOLE=0 (no Node)"
+	@echo "  PORT=7070  DATA=var  LISTEN=ADDRESS (also listen there, with TLS; off ends it)  CONSOLE=0 (no Node)"
