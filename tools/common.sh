@@ -28,12 +28,17 @@ alive() {
 }
 
 # start NAME COMMAND…: in the background, in a session of its own; log and pid under DATA/run.
+declare -A log_lines=() # by name, what its log held before
 start() {
     local name=$1
     shift
+    log_lines[$name]=$([ ! -e "$RUN/$name.log" ] || wc -l <"$RUN/$name.log")
     setsid nohup "$@" >>"$RUN/$name.log" 2>&1 </dev/null &
     echo $! >"$RUN/$name.pid"
 }
+
+# log_tail NAME: the last of what it said since it was started.
+log_tail() { tail -n +$((${log_lines[$1]:-0} + 1)) "$RUN/$1.log" | tail -n 20 >&2; }
 
 # http METHOD PATH [BODY [BEARER]]: the answer's body; fails unless it is 2xx. Needs only bash.
 http() {

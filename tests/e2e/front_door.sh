@@ -45,6 +45,9 @@ expect "$work/first.out" "examples/preemption"
 DATA=$work/a PORT=$port_a tools/up >"$work/again.out" 2>&1 || fail "up, again"
 expect "$work/again.out" "Everything is up already."
 
+! DATA=$work/a PORT=$port_a LISTEN=127.0.0.9 tools/up >"$work/listen.out" 2>&1 || fail "up says yes to an address that it does not listen on"
+expect "$work/listen.out" "make down first, then make up LISTEN=127.0.0.9"
+
 DATA=$work/b PORT=$port_b tools/up >"$work/beside.out" 2>&1 || fail "a second one beside the first"
 expect "$work/beside.out" "step 5 of 5"
 addresses() { grep -oE '127\.0\.[0-9]+\.11' "$1" | head -n 1; }
@@ -57,6 +60,18 @@ expect "$work/preemption.out" "hurried: step 3"
 
 DATA=$work/a PORT=$port_a tools/down >"$work/down.out" 2>&1 || fail "down"
 expect "$work/down.out" "the data stays"
-DATA=$work/a PORT=$port_a tools/up >"$work/on.out" 2>&1 || fail "up after down"
+! DATA=$work/a PORT=$port_a LISTEN=192.0.2.77 tools/up >"$work/nowhere.out" 2>&1 || fail "listens on an address of another machine"
+expect "$work/nowhere.out" "cannot listen on 192.0.2.77"
+! grep -qF "stopping" "$work/nowhere.out" || fail "shows what an earlier server said"
+
+DATA=$work/a PORT=$port_a LISTEN=127.0.0.9 tools/up >"$work/on.out" 2>&1 || fail "up after down"
 expect "$work/on.out" "step 5 of 5"
+expect "$work/on.out" "takes the code too"
+! grep -qF "leads to another server" "$work/on.out" || fail "the user's client.yaml is taken for another server's"
+node_add() { TESSERA_SERVER=http://127.0.0.1:$port_a TESSERA_KEY=$(key a) "$TESSERA" node add >"$work/add.out" 2>&1; }
+node_add || fail "node add"
+expect "$work/add.out" "https://127.0.0.9:$port_a/v1/binary"
+DATA=$work/a PORT=$port_a tools/down >"$work/down.out" 2>&1 || fail "down"
+DATA=$work/a PORT=$port_a tools/up >"$work/kept.out" 2>&1 || fail "up, listening as before"
+expect "$work/kept.out" "and on 127.0.0.9"
 echo "ok"
