@@ -389,6 +389,15 @@ static void reader_free(struct pump *p)
     xfree(CONTAINER_OF(p, struct event_reader, pump));
 }
 
+static void refuse_type(struct api_call *call, struct str name)
+{
+    _cleanup_buf_ struct buf known = BUF_INIT(480);
+    for (int type = 0; type < ENGINE_EVENT_TYPE_COUNT; type++)
+        buf_printf(&known, " %s", event_type_name((enum engine_event_type)type));
+    call_refuse(call, 400, "types", "\"%.*s\" is none, known are:%s", (int)MIN(name.size, 40),
+                name.data, buf_text(&known));
+}
+
 static bool parse_types(struct api_call *call, uint64_t *ret)
 {
     struct str rest = http_request_query(call->request, "types");
@@ -397,10 +406,7 @@ static bool parse_types(struct api_call *call, uint64_t *ret)
         struct str name = str_cut(&rest, ',');
         enum engine_event_type type;
         if (!type_named(name, &type)) {
-            call_refuse(call, 400, "types",
-                        "\"%.*s\" is not one, known are workload_started, price_posted and what "
-                        "else docs/api.md lists",
-                        (int)MIN(name.size, 40), name.data);
+            refuse_type(call, name);
             return false;
         }
         *ret |= (uint64_t)1 << type;
@@ -458,6 +464,12 @@ void route_event_stream(struct api_call *call)
     reader->pump.free = reader_free;
     if (!parse_filter(call, &reader->filter) || !parse_position(call, reader)) {
         xfree(reader);
+        return;
+    }
+    if (call->request->method == HTTP_HEAD) { /* it asks whether it may: nothing follows */
+        xfree(reader);
+        call_respond(
+            call, (struct http_response){.status = 200, .content_type = STR("text/event-stream")});
         return;
     }
     struct http_response head = {.status = 200,

@@ -323,7 +323,11 @@ void route_log_get(struct api_call *call, const struct core_view *view)
     call_header(call, "X-Content-Type-Options", STR("nosniff"));
     call_header(call, "Cache-Control", STR("no-store"));
     call_header(call, "Tessera-Attempt", call_text(call, "%u", ref.attempt));
-    begin_stream(call, &ref, offset, follow);
+    if (call->request->method == HTTP_HEAD)
+        call_respond(call, (struct http_response){
+                               .status = 200, .content_type = STR("text/plain; charset=utf-8")});
+    else
+        begin_stream(call, &ref, offset, follow);
 }
 
 /* ---- life

@@ -57,7 +57,7 @@ OTHERS = [
     ("GET", "/v1/workloads?colour=blue", None, "query", "project"),
     ("GET", "/v1/workloads?after=x", None, "after", ""),
     ("GET", "/v1/prices/history?pool=x", None, "pool", "cpu@home/local/a"),
-    ("GET", "/v1/events?types=party", None, "types", ""),
+    ("GET", "/v1/events?types=party", None, "types", "workload_started"),
     ("GET", "/v1/events?after=x-y", None, "after", "SEQ-POSITION"),
     ("GET", "/v1/ledger?from_ms=-1", None, "from_ms", ""),
     ("PUT", "/v1/archives/abc", b"x", "sha256", "64"),

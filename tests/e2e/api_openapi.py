@@ -108,11 +108,37 @@ def check_answers(cluster, document):
     assert all(line["text"] for line in quote["lines"])
 
 
+def check_metrics(cluster):
+    """Prometheus' text format: every sample belongs to a family that was declared, numbers are numbers."""
+    families, buckets = {}, []
+    for line in cluster.request("GET", "/metrics", raw=True).decode().splitlines():
+        declared = re.fullmatch(r"# (HELP|TYPE) (\w+) (.+)", line)
+        if declared:
+            families.setdefault(declared[2], {})[declared[1]] = declared[3]
+            continue
+        name, labels, value = re.fullmatch(r"(\w+)(?:{(.*)})? (\S+)", line).groups()
+        family = re.sub(r"_(bucket|sum|count)$", "", name)
+        kind = families[family if families.get(family, {}).get("TYPE") == "histogram" else name]["TYPE"]
+        assert kind in ("gauge", "counter", "histogram"), line
+        assert kind != "counter" or name.endswith("_total"), line
+        assert not labels or re.fullmatch(r'(\w+="(?:[^"\\\n]|\\.)*",?)+', labels), line
+        float(value)
+        if name.endswith("_bucket"):
+            buckets.append(int(value))
+    assert all(set(family) == {"HELP", "TYPE"} for family in families.values()), families
+    assert buckets == sorted(buckets) and buckets[-1] > 0, buckets
+    names = {"tessera_workloads", "tessera_nodes", "tessera_pool_price_dollars_per_hour", "tessera_command_seconds", "tessera_agent_polls"}
+    assert names <= set(families), names - set(families)
+
+
 def main():
     with harness.Cluster(agents=1) as cluster:
+        for path in ("/v1/events", f"/v1/workloads/{cluster.submit(SMALL)}/logs"):
+            assert cluster.request("HEAD", path, raw=True) == b""
         document = cluster.request("GET", "/openapi.json", key=None)
         check_document(document)
         check_answers(cluster, document)
+        check_metrics(cluster)
 
 
 if __name__ == "__main__":
