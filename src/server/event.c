@@ -447,7 +447,8 @@ static void names_fill(struct id_key key, const struct engine_event *event, cons
     ret->node = id_text(key, "node", event->node, arena);
     ret->node_name = names->node;
     ret->pool = names->pool;
-    ret->name = names->workload.size > 0 ? names->workload : names->key;
+    /* A workload's events know the key that submitted it: that is nobody's name. */
+    ret->name = event->workload ? names->workload : names->key;
     ret->debit = names->debit;
     ret->credit = names->credit;
 }

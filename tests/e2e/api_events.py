@@ -90,6 +90,7 @@ def filtered(cluster):
     seen = stream.until(ended(work))
     stream.close()
     assert {e[1] for e in seen} <= {"workload_finished", "price_posted"}, seen
+    assert "name" not in seen[-1][2], ("a name that nobody gave it", seen[-1])
 
 
 def foreign(cluster, first):
