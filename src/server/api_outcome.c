@@ -71,6 +71,42 @@ static void unknown_text(const struct engine *e, const char *field, struct buf *
     known_names(e, kind, out);
 }
 
+/* The most of each that any one node has. */
+static void largest_text(const struct engine *e, struct buf *out)
+{
+    struct market_amounts most = {0};
+    for (size_t i = 0; i < engine_node_count(e); i++) {
+        const struct market_amounts *has = &engine_node_at(e, i)->amounts;
+        most.gpu_milli = MAX(most.gpu_milli, has->gpu_milli);
+        most.core_milli = MAX(most.core_milli, has->core_milli);
+        most.memory_mib = MAX(most.memory_mib, has->memory_mib);
+        most.disk_mib = MAX(most.disk_mib, has->disk_mib);
+    }
+    buf_printf(out,
+               "the most that a node has is %lld GPUs, %lld.%03lld cores, %lld MiB of memory, %lld "
+               "MiB of disk",
+               (long long)most.gpu_milli / 1000, (long long)most.core_milli / 1000,
+               (long long)most.core_milli % 1000, (long long)most.memory_mib,
+               (long long)most.disk_mib);
+}
+
+static void impossible_text(const struct engine *e, const struct engine_outcome *outcome,
+                            struct buf *out)
+{
+    const int64_t *n = outcome->numbers;
+    if (n[1] > 0) {
+        buf_printf(out,
+                   "%lld replicas could never stand together so, even on an empty fleet; at most "
+                   "%lld could",
+                   (long long)n[0], (long long)n[1]);
+    } else if (engine_node_count(e) == 0) {
+        buf_append_text(out, "no node has joined yet that could take this");
+    } else {
+        buf_append_text(out, "no node could take this, even on an empty fleet; ");
+        largest_text(e, out);
+    }
+}
+
 static void refusal_text(const struct engine *e, const struct engine_outcome *outcome,
                          struct buf *out)
 {
@@ -93,14 +129,7 @@ static void refusal_text(const struct engine *e, const struct engine_outcome *ou
         buf_append_text(out, "its state does not allow that");
         break;
     case REFUSED_IMPOSSIBLE:
-        if (n[1] > 0)
-            buf_printf(out,
-                       "%lld replicas could never stand together so, even on an empty fleet; at "
-                       "most %lld could",
-                       (long long)n[0], (long long)n[1]);
-        else
-            buf_append_text(out, "no node could take this, even on an empty fleet; see GET "
-                                 "/v1/prices for what there is");
+        impossible_text(e, outcome, out);
         break;
     case REFUSED_NONE:
         buf_append_text(out, "not allowed");

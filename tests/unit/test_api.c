@@ -145,6 +145,13 @@ static void test_refusals_say_what_is_allowed(void **state)
          400,
          "nodes: 9 replicas could never stand together so, even on an empty fleet; at most 4 "
          "could"},
+        {{.code = ENGINE_INVALID,
+          .field = "choices[0].amounts",
+          .refusal = REFUSED_IMPOSSIBLE,
+          .numbers = {1, 0}},
+         400,
+         "choices[0].amounts: no node could take this, even on an empty fleet; the most that a "
+         "node has is 8 GPUs, 16.000 cores, 65536 MiB of memory, 1000 MiB of disk"},
         {{.code = ENGINE_CONFLICT, .field = "idempotency_key"},
          409,
          "Idempotency-Key: it was used with another body"},
