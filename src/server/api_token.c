@@ -5,6 +5,7 @@
 
 #include "wire/record.h"
 
+#define LIBRARIES "libsqlite3-0 libsodium23 libhwloc15 libcurl3-gnutls libyaml-0-2 libarchive13"
 #define VALID_MOST_MS ((time_ms)600000)
 
 static void command_text(struct api_call *call, const char *token, const char *sha256,
@@ -20,7 +21,10 @@ static void command_text(struct api_call *call, const char *token, const char *s
     buf_printf(
         out,
         "-H @- -o tessera.new %s/v1/binary; echo \"%s  tessera.new\" | sha256sum -c --quiet; "
-        "chmod 755 tessera.new; mv tessera.new tessera; exec ./tessera agent --join --data "
+        "chmod 755 tessera.new; mv tessera.new tessera; ./tessera version >/dev/null || { echo "
+        "\"install what "
+        "tessera is linked with (Debian 12: apt-get install " LIBRARIES
+        "), then type this again\" >&2; exit 1; }; exec ./tessera agent --join --data "
         "tessera-agent --server %s",
         o->advertise, sha256, o->advertise);
     if (o->pin)
