@@ -6,7 +6,8 @@
 static const char *const state_names[] = {"waiting", "assigned", "ready",
                                           "running", "vacating", "over"};
 static const char *const obstacle_names[] = {"none",      "no_node",    "price",  "menu",
-                                             "protected", "contiguity", "budget", "window"};
+                                             "protected", "contiguity", "budget", "window",
+                                             "held",      "forward",    "paused", "power"};
 static const char *const release_names[] = {"ended",     "cancelled", "preempted",
                                             "node_lost", "drained",   "budget"};
 

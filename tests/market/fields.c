@@ -119,6 +119,10 @@ static bool view_field(struct scenario *s, const struct track *t, struct str fie
                   {"moves", (number)t->moves * ONE},
                   {"displacement", t->displacement},
                   {"refunded", t->refunded},
+                  {"quoted", t->quoted},
+                  {"latest", (number)(t->latest - s->w->started) * 1000},
+                  {"committed", t->committed ? ONE : 0},
+                  {"nodes", (number)t->placement_count * ONE},
                   {"started", (number)(t->started - s->w->started) * 1000},
                   {"released", (number)(t->released - s->w->started) * 1000},
                   {"leave_by", (number)(t->leave_by - s->w->started) * 1000}};
@@ -273,8 +277,7 @@ static number state_digest(const struct scenario *s)
     return (number)(hash_bytes(bytes.data, bytes.size) >> 16) * ONE;
 }
 
-/* A number that stands for who runs where: states and places, by name. */
-static number outcome_digest(const struct scenario *s)
+uint64_t scenario_outcome(const struct scenario *s)
 {
     uint64_t digest = 0;
     for (size_t i = 0; i < s->w->names.count; i++) {
@@ -284,7 +287,7 @@ static number outcome_digest(const struct scenario *s)
             digest = digest_add(digest, at, sizeof at);
         }
     }
-    return (number)(digest >> 16) * ONE;
+    return digest;
 }
 
 static bool bare_word(struct scenario *s, struct str name, number *ret)
@@ -300,7 +303,7 @@ static bool bare_word(struct scenario *s, struct str name, number *ret)
     else if (str_is(name, "state"))
         *ret = state_digest(s);
     else if (str_is(name, "outcome"))
-        *ret = outcome_digest(s);
+        *ret = (number)(scenario_outcome(s) >> 16) * ONE;
     else
         return false;
     return true;
@@ -316,6 +319,7 @@ bool field_value(struct scenario *s, struct str name, struct str field, number *
     const struct group *g = group_find(s, id);
     if (g && world_track(s->w, g->members[0]))
         return group_field(s, g, field, ret);
-    return bid_field(s, id, field, ret) || node_field(s, id, field, ret) ||
-           pool_field(s, id, field, ret) || account_field(s, id, field, ret);
+    return reservation_field(s, id, field, ret) || bid_field(s, id, field, ret) ||
+           node_field(s, id, field, ret) || pool_field(s, id, field, ret) ||
+           account_field(s, id, field, ret);
 }

@@ -9,7 +9,7 @@
 /* ---- nodes
  * -------------------------------------------------------------------------------------------- */
 
-static void amounts_add(struct market_amounts *a, const struct market_amounts *b, int sign)
+void model_amounts_add(struct market_amounts *a, const struct market_amounts *b, int sign)
 {
     a->gpu_milli += sign * b->gpu_milli;
     a->core_milli += sign * b->core_milli;
@@ -17,7 +17,7 @@ static void amounts_add(struct market_amounts *a, const struct market_amounts *b
     a->disk_mib += sign * b->disk_mib;
 }
 
-static bool amounts_within(const struct market_amounts *a, const struct market_amounts *cap)
+bool model_amounts_within(const struct market_amounts *a, const struct market_amounts *cap)
 {
     return a->gpu_milli <= cap->gpu_milli && a->core_milli <= cap->core_milli &&
            a->memory_mib <= cap->memory_mib && a->disk_mib <= cap->disk_mib;
@@ -41,9 +41,11 @@ static void seat(struct world *w, const struct track *t, int sign)
 {
     for (size_t i = 0; i < t->placement_count; i++) {
         struct plot *p = world_plot(w, t->placements[i].node);
-        amounts_add(&p->taken, &t->placements[i].amounts, sign);
+        model_amounts_add(&p->taken, &t->placements[i].amounts, sign);
+        p->units_milli += sign * t->placements[i].units_milli;
         gpus_move(w, p, &t->placements[i], sign);
-        if (!amounts_within(&p->taken, &p->spec.amounts))
+        if (!model_amounts_within(&p->taken, &p->spec.amounts) ||
+            p->units_milli > model_node_units(&p->spec))
             world_fail(w, "invariant 1: %s is leased beyond its capacity", NAME(w, p->spec.id));
     }
 }
@@ -221,6 +223,7 @@ static void on_allocated(struct world *w, struct track *t, const struct market_e
            t->placement_count * sizeof *t->placements);
     memset(t->gone, 0, t->placement_count * sizeof *t->gone);
     t->started_told = false;
+    t->stands = e->allocated.ready;
     t->attempt_charged = 0;
     t->charged_before = t->charged;
     t->charged_until = TIME_NEVER;
@@ -238,6 +241,7 @@ static void on_allocated(struct world *w, struct track *t, const struct market_e
     check_level(w, t);
     seat(w, t, 1);
     activate(w, t);
+    w->asks_known &= model_is_simple(t);
     t->asks = model_asks(w, t);
 }
 
@@ -247,7 +251,8 @@ static void check_ready(struct world *w, const struct track *t)
     for (size_t i = 0; i < t->placement_count; i++)
         for (size_t j = 0; j < w->active_count; j++) {
             const struct track *other = &w->tracks[w->active[j]];
-            for (size_t k = 0; other->state == TRACK_VACATING && k < other->placement_count; k++)
+            for (size_t k = 0;
+                 other->state == TRACK_VACATING && other->stands && k < other->placement_count; k++)
                 if (!other->gone[k] && other->placements[k].node == t->placements[i].node &&
                     (other->placements[k].gpus & t->placements[i].gpus) &&
                     other->placements[k].amounts.gpu_milli >= SHARE)
@@ -263,9 +268,12 @@ static void on_preempting(struct world *w, struct track *t, const struct market_
     if (e->preempting.deadline < w->now)
         world_fail(w, "%s has a deadline that is over", NAME(w, t->id));
     bool price = e->preempting.reason == RELEASE_PREEMPTED;
+    if (price && w->laws)
+        model_check_eviction(w, t);
     w->count.evictions += price;
     t->preemptions += price;
     t->leave_by = e->preempting.deadline;
+    t->told = w->now;
     t->reason = e->preempting.reason;
     t->state = TRACK_VACATING;
     seat(w, t, -1);
@@ -279,6 +287,7 @@ static void on_released(struct world *w, struct track *t, const struct market_ev
         if (t->state != TRACK_VACATING)
             seat(w, t, -1);
         deactivate(w, t);
+        w->asks_due += model_asks_sum(t, MIN(t->charged_until, e->released.at));
         if (w->watch_rates && model_is_simple(t))
             model_check_bill(w, t, MIN(t->charged_until, e->released.at));
     }
@@ -361,6 +370,15 @@ static void check_accounts(struct world *w)
     }
     if (sum != 0)
         world_fail(w, "invariant 25: the ledger does not add up to zero");
+    for (size_t i = 0; i < w->limited_count; i++) {
+        struct budget *b = &w->limited[i];
+        udollar spent = market_spent(w->m, b->tenant);
+        if (b->unlimited)
+            b->most = MAX(b->most, spent);
+        if (spent > b->most)
+            world_fail(w, "invariant 27: %s has spent %lld of a budget of %lld", NAME(w, b->tenant),
+                       (long long)spent, (long long)b->most);
+    }
 }
 
 static enum market_bid_state state_of(const struct track *t)
@@ -396,7 +414,7 @@ static void check_node(struct world *w, const struct plot *p)
     struct market_amounts free, own = p->spec.amounts;
     if (!market_node_free(w->m, p->spec.id, &free))
         return;
-    amounts_add(&own, &p->taken, -1);
+    model_amounts_add(&own, &p->taken, -1);
     if (p->up && !model_same_amounts(&own, &free))
         world_fail(w, "invariant 1: %s has %lld GPU thousandths free, a recount says %lld",
                    NAME(w, p->spec.id), (long long)free.gpu_milli, (long long)own.gpu_milli);
@@ -404,6 +422,7 @@ static void check_node(struct world *w, const struct plot *p)
 
 void model_check(struct world *w)
 {
+    model_survey(w);
     for (size_t i = 0; i < w->plot_count; i++)
         check_node(w, &w->plots[i]);
     for (size_t i = 0; i < w->track_count; i++)
@@ -412,6 +431,17 @@ void model_check(struct world *w)
         if (model_is_simple(&w->tracks[w->active[i]]))
             model_check_rate(w, &w->tracks[w->active[i]]);
     check_accounts(w);
+    for (size_t i = 0; i < w->active_count; i++)
+        if (w->tracks[w->active[i]].state == TRACK_READY)
+            check_ready(w, &w->tracks[w->active[i]]);
+    if (!w->laws)
+        return;
+    model_check_standing(w);
+    model_check_idle(w);
+    if (w->watch_rates && w->just_ticked) {
+        model_check_freedom(w);
+        model_check_sellers(w);
+    }
 }
 
 /* ---- events and commands
@@ -440,11 +470,14 @@ static bool is_refused(const struct world *w, size_t index)
 static void on_node_down(struct world *w, struct plot *p, time_ms last_contact)
 {
     p->up = false;
+    w->last_loss = w->now;
     for (size_t i = 0; i < w->active_count; i++) {
         struct track *t = &w->tracks[w->active[i]];
         for (size_t j = 0; j < t->placement_count; j++)
-            if (t->placements[j].node == p->spec.id && !t->gone[j])
+            if (t->placements[j].node == p->spec.id && !t->gone[j]) {
                 t->charged_until = MIN(t->charged_until, MIN(last_contact, w->now));
+                t->gone[j] = true;
+            }
     }
 }
 
@@ -457,12 +490,13 @@ static void on_node_command(struct world *w, const struct market_command *c)
         if (p->up)
             on_node_down(w, p, w->now);
         p->spec = c->node;
-        p->up = true;
-        p->draining = false;
+        w->ground_stale = true;
+        p->up = true; /* a drain outlives a loss */
     } else if (c->type == MARKET_ASK_SET) {
         p->spec.ask = c->on_node.ask;
     } else {
         p->draining = c->type == MARKET_NODE_DRAIN;
+        w->last_loss = p->draining ? w->now : w->last_loss;
     }
 }
 
@@ -472,6 +506,9 @@ static void on_lease_command(struct world *w, const struct market_command *c)
     if (c->type == MARKET_LEASE_STARTED && t->state == TRACK_READY) {
         t->state = TRACK_RUNNING;
         t->started = w->now;
+        t->protected_until =
+            w->now + (t->spec.minimum_run ? t->spec.minimum_run
+                                          : market_setting(w->m, SETTING_MINIMUM_RUN_MS));
         t->starts++;
         w->count.starts++;
     }
@@ -487,6 +524,25 @@ static void on_change(struct world *w, const struct market_command *c)
         t->first_limit = c->change.limit;
     else
         t->pending = c->change.limit;
+}
+
+static void on_account(struct world *w, const struct market_command *c)
+{
+    size_t i = 0;
+    if (c->account.credits)
+        return;
+    while (i < w->limited_count && w->limited[i].tenant != c->account.tenant)
+        i++;
+    if (i == w->limited_count) {
+        ARRAY_RESERVE(w->limited, w->limited_count, w->limited_capacity);
+        w->limited[w->limited_count++] = (struct budget){.tenant = c->account.tenant};
+    }
+    struct budget *b = &w->limited[i];
+    b->unlimited = !c->account.limited;
+    /* what runs already must be paid to the end of its notice, whatever the new budget is */
+    for (size_t k = 0; k < w->active_count; k++)
+        b->unlimited |= w->tracks[w->active[k]].spec.tenant == b->tenant;
+    b->most = MAX(b->most, MAX(c->account.budget, market_spent(w->m, b->tenant)));
 }
 
 static void on_command(struct world *w, const struct market_command *c)
@@ -506,6 +562,9 @@ static void on_command(struct world *w, const struct market_command *c)
     case MARKET_BID_CHANGE:
         on_change(w, c);
         return;
+    case MARKET_ACCOUNT_SET:
+        on_account(w, c);
+        return;
     default:
         return;
     }
@@ -524,6 +583,65 @@ void model_commands(struct world *w)
             on_command(w, &w->batch[i]);
 }
 
+static void resize_grow(struct world *w, struct track *t, const struct market_event *e)
+{
+    size_t count = e->resized.placement_count, first = t->placement_count;
+    t->placements = xrealloc(t->placements, first + count, sizeof *t->placements);
+    t->gone = xrealloc(t->gone, first + count, sizeof *t->gone);
+    memcpy(t->placements + first, w->events.placements + e->resized.placement_first,
+           count * sizeof *t->placements);
+    memset(t->gone + first, 0, count * sizeof *t->gone);
+    t->placement_count += count;
+    struct track more = *t;
+    more.placements += first;
+    more.placement_count = count;
+    seat(w, &more, 1);
+    for (size_t i = first; i < t->placement_count; i++)
+        check_placement(w, t, &t->placements[i]);
+}
+
+static void resize_shrink(struct world *w, struct track *t, const struct market_event *e)
+{
+    for (size_t i = 0; i < e->resized.placement_count; i++) {
+        const struct market_placement *p = &w->events.placements[e->resized.placement_first + i];
+        size_t j = 0;
+        while (j < t->placement_count &&
+               (t->placements[j].role != p->role || t->placements[j].rank != p->rank))
+            j++;
+        if (j == t->placement_count)
+            world_fail(w, "%s loses a replica that it has not", NAME(w, t->id));
+        ARRAY_RESERVE(w->replies, w->reply_count, w->reply_capacity);
+        w->replies[w->reply_count++] = (struct market_command){.type = MARKET_REPLICA_ENDED,
+                                                               .lease = {.bid = t->id,
+                                                                         .attempt = t->attempt,
+                                                                         .role = p->role,
+                                                                         .rank = p->rank,
+                                                                         .at = w->now}};
+        struct track one = *t;
+        one.placements += j;
+        one.placement_count = 1;
+        seat(w, &one, -1);
+        memmove(t->placements + j, t->placements + j + 1,
+                (t->placement_count - j - 1) * sizeof *t->placements);
+        memmove(t->gone + j, t->gone + j + 1, (t->placement_count - j - 1) * sizeof *t->gone);
+        t->placement_count--;
+    }
+}
+
+/* Elastic: replicas come or go. */
+static void model_resize(struct world *w, struct track *t, const struct market_event *e)
+{
+    if (t->state == TRACK_WAITING || t->state == TRACK_OVER || t->state == TRACK_VACATING)
+        world_fail(w, "%s is resized and has no lease", NAME(w, t->id));
+    if (e->resized.grows)
+        resize_grow(w, t, e);
+    else
+        resize_shrink(w, t, e);
+    t->units_milli = e->resized.units_milli;
+    check_whole(w, t);
+    check_level(w, t);
+}
+
 static void on_lease_event(struct world *w, struct track *t, const struct market_event *e)
 {
     if (e->type == EVENT_ALLOCATED)
@@ -538,13 +656,12 @@ static void on_lease_event(struct world *w, struct track *t, const struct market
         if (t->state != TRACK_ASSIGNED)
             world_fail(w, "%s is ready and was not assigned", NAME(w, t->id));
         t->state = TRACK_READY;
+        t->stands = true;
     }
     if (e->type == EVENT_MOVED) {
         t->moves++;
         w->count.moves++;
     }
-    if (t->state == TRACK_READY && (e->type == EVENT_READY || e->type == EVENT_ALLOCATED))
-        check_ready(w, t);
 }
 
 void model_event(struct world *w, const struct market_event *e)
@@ -573,6 +690,14 @@ void model_event(struct world *w, const struct market_event *e)
     case EVENT_TICK_WANTED:
         w->tick_wanted = true;
         w->count.ticks_wanted++;
+        return;
+    case EVENT_QUOTED:
+        t->quoted = e->quoted.most;
+        t->latest = e->quoted.latest;
+        t->committed = e->quoted.committed;
+        return;
+    case EVENT_RESIZED:
+        model_resize(w, t, e);
         return;
     case EVENT_GAP:
         if (e->gap.bound < e->gap.surplus)

@@ -6,11 +6,34 @@
 
 #define NAME(w, id) name_text(&(w)->names, id)
 
+/* Thousandths of its units. */
+static inline int64_t model_node_units(const struct market_node *n)
+{
+    return n->amounts.gpu_milli ? n->amounts.gpu_milli : n->amounts.core_milli;
+}
 bool model_same_amounts(const struct market_amounts *a, const struct market_amounts *b);
 /* The id of the place of that level in which the node stands. */
 market_id model_place(const struct market_node *n, enum market_level level);
 /* Whether the model can recompute its bill: one role of fixed size at the price of the moment. */
 bool model_is_simple(const struct track *t);
+/* What there is of each pool: to be called before any rate is asked for. */
+void model_survey(struct world *w);
+bool model_node_of_pool(const struct market_node *n, const struct market_pool_view *p);
+void model_amounts_add(struct market_amounts *a, const struct market_amounts *b, int sign);
+bool model_amounts_within(const struct market_amounts *a, const struct market_amounts *cap);
+/* Whether that alternative may use the pool, were it empty. */
+bool model_eligible(const struct track *t, size_t alternative, const struct ground *g);
+/* v − t − best at that alternative in that pool. */
+int64_t model_rate_at(const struct world *w, const struct track *t, size_t alternative,
+                      const struct ground *g, udollar limit);
+/* Asks × time of this attempt. */
+int128 model_asks_sum(const struct track *t, time_ms to);
+/* model_laws.c */
+void model_check_standing(struct world *w);
+void model_check_idle(struct world *w);
+void model_check_freedom(struct world *w);
+void model_check_sellers(struct world *w);
+void model_check_eviction(struct world *w, const struct track *t);
 /* The charge as it stands, against section 7; then the whole bill of an attempt that is over. */
 void model_check_rate(struct world *w, struct track *t);
 void model_check_bill(struct world *w, const struct track *t, time_ms to);

@@ -5,10 +5,10 @@
 
 #define RATE_SCALE ((int128)1000 * HOUR_MS) /* µ$ × milli-units an hour × ms -> µ$ */
 
-/* ---- what the menu makes it pay
+/* ---- pools, empty
  * ---------------------------------------------------------------------------------- */
 
-static bool node_of_pool(const struct market_node *n, const struct market_pool_view *p)
+bool model_node_of_pool(const struct market_node *n, const struct market_pool_view *p)
 {
     return n->sku == p->sku && n->accelerator == p->accelerator &&
            n->place.provider == p->provider && n->place.region == p->region &&
@@ -16,22 +16,74 @@ static bool node_of_pool(const struct market_node *n, const struct market_pool_v
            memcmp(n->labels, p->labels, sizeof n->labels) == 0;
 }
 
-/* How many nodes of the pool, up or down, stand in one place of that level, at most. */
-static uint32_t largest_place(const struct world *w, const struct market_pool_view *p,
-                              enum market_level level)
+/* Nodes of the pool that stand in the same place of that level as this one. */
+static uint32_t nodes_beside(const struct world *w, const struct market_pool_view *p,
+                             const struct market_node *n, enum market_level level)
 {
-    uint32_t most = 0;
+    uint32_t here = 0;
+    for (size_t j = 0; j < w->plot_count; j++)
+        here += model_node_of_pool(&w->plots[j].spec, p) &&
+                model_place(&w->plots[j].spec, level) == model_place(n, level);
+    return here;
+}
+
+static void rack_sizes_insert(uint32_t sizes[GROUND_RACKS_MAX], uint32_t size)
+{
+    for (size_t i = 0; i < GROUND_RACKS_MAX; i++)
+        if (size > sizes[i]) {
+            uint32_t smaller = sizes[i];
+            sizes[i] = size;
+            size = smaller;
+        }
+}
+
+/* The largest racks of the fabric that this node stands in. */
+static void fabric_racks(const struct world *w, const struct market_pool_view *p,
+                         const struct market_node *n, uint32_t sizes[GROUND_RACKS_MAX])
+{
+    memset(sizes, 0, GROUND_RACKS_MAX * sizeof *sizes);
+    for (size_t j = 0; j < w->plot_count; j++) {
+        const struct market_node *other = &w->plots[j].spec;
+        bool known = !model_node_of_pool(other, p) || other->place.fabric != n->place.fabric;
+        for (size_t k = 0; k < j && !known; k++)
+            known = model_node_of_pool(&w->plots[k].spec, p) &&
+                    w->plots[k].spec.place.rack == other->place.rack;
+        if (!known)
+            rack_sizes_insert(sizes, nodes_beside(w, p, other, LEVEL_RACK));
+    }
+}
+
+static void ground_measure(const struct world *w, struct ground *g)
+{
     for (size_t i = 0; i < w->plot_count; i++) {
         const struct market_node *n = &w->plots[i].spec;
-        uint32_t here = 0;
-        if (!node_of_pool(n, p))
+        if (!model_node_of_pool(n, &g->view))
             continue;
-        for (size_t j = 0; j < w->plot_count; j++)
-            here += node_of_pool(&w->plots[j].spec, p) &&
-                    model_place(&w->plots[j].spec, level) == model_place(n, level);
-        most = MAX(most, here);
+        for (int level = LEVEL_ANY; level <= LEVEL_NODE; level++)
+            g->largest[level] =
+                MAX(g->largest[level], nodes_beside(w, &g->view, n, (enum market_level)level));
+        uint32_t sizes[GROUND_RACKS_MAX], sum = 0;
+        fabric_racks(w, &g->view, n, sizes);
+        for (size_t k = 0; k < GROUND_RACKS_MAX; k++) {
+            sum += sizes[k];
+            g->racks[k] = MAX(g->racks[k], sum);
+        }
     }
-    return most;
+}
+
+/* What there is of each pool, up or down; worked out again when nodes have come. */
+void model_survey(struct world *w)
+{
+    size_t count = market_pool_count(w->m);
+    if (w->ground_count == count && !w->ground_stale)
+        return;
+    w->ground = xrealloc(w->ground, count + 1, sizeof *w->ground);
+    w->ground_count = count;
+    w->ground_stale = false;
+    for (size_t i = 0; i < count; i++) {
+        w->ground[i] = (struct ground){.view = market_pool(w->m, i)};
+        ground_measure(w, &w->ground[i]);
+    }
 }
 
 static int64_t replicas_in_a_node(const struct market_amounts *node,
@@ -49,19 +101,15 @@ static int64_t replicas_in_a_node(const struct market_amounts *node,
 }
 
 /* Whether all replicas could stand together in the pool, were it empty. */
-static bool fits_empty(const struct world *w, const struct track *t, size_t alternative,
-                       const struct market_pool_view *p)
+static bool fits_empty(const struct track *t, size_t alternative, const struct ground *g)
 {
     const struct market_alternative *a = &t->alternatives[alternative];
     uint32_t replicas = t->roles[0].replicas_min;
     if (a->level == LEVEL_NODE)
-        return replicas_in_a_node(&p->amounts, &a->choices[0].amounts) >= replicas;
-    /* as many racks of one fabric as it may have: by the largest rack, which is exact where racks
-     * are alike */
+        return replicas_in_a_node(&g->view.amounts, &a->choices[0].amounts) >= replicas;
     if (a->level == LEVEL_RACKS)
-        return largest_place(w, p, LEVEL_RACK) * a->racks >= replicas &&
-               largest_place(w, p, LEVEL_FABRIC) >= replicas;
-    return largest_place(w, p, a->level) >= replicas;
+        return g->racks[MIN(a->racks, GROUND_RACKS_MAX) - 1] >= replicas;
+    return g->largest[a->level] >= replicas;
 }
 
 static bool choice_meets_pool(const struct market_choice *c, const struct market_pool_view *p)
@@ -78,7 +126,9 @@ static bool choice_meets_pool(const struct market_choice *c, const struct market
 static int64_t limit_at(const struct track *t, size_t alternative, udollar limit)
 {
     udollar first = t->alternatives[0].limit, own = t->alternatives[alternative].limit;
-    return own == first ? limit : (int64_t)((int128)limit * own / MAX(first, 1));
+    return limit == first ? own
+           : own == first ? limit
+                          : (int64_t)((int128)limit * own / MAX(first, 1));
 }
 
 static int64_t units_there(const struct track *t, size_t alternative,
@@ -88,20 +138,25 @@ static int64_t units_there(const struct track *t, size_t alternative,
            t->roles[0].replicas_min;
 }
 
+bool model_eligible(const struct track *t, size_t alternative, const struct ground *g)
+{
+    return choice_meets_pool(&t->alternatives[alternative].choices[0], &g->view) &&
+           fits_empty(t, alternative, g);
+}
+
 /* best of section 7: what it could have had at the posted prices over its own alternatives. */
 static int64_t best_of(const struct world *w, const struct track *t, udollar limit)
 {
     int64_t best = 0;
-    for (size_t i = 0; i < market_pool_count(w->m); i++) {
-        struct market_pool_view p = market_pool(w->m, i);
-        const struct tag *tag = world_tag(w, p.pool);
-        int64_t post = tag ? tag->marginal + tag->scarcity : p.post;
+    for (size_t i = 0; i < w->ground_count; i++) {
+        const struct ground *g = &w->ground[i];
+        const struct tag *tag = world_tag(w, g->view.pool);
+        int64_t post = tag ? tag->marginal + tag->scarcity : g->view.post;
         for (size_t a = 0; a < t->spec.alternative_count; a++) {
             int64_t margin = limit_at(t, a, limit) - t->alternatives[a].transfer - post;
-            if (margin <= 0 || !choice_meets_pool(&t->alternatives[a].choices[0], &p) ||
-                !fits_empty(w, t, a, &p))
+            if (margin <= 0 || !model_eligible(t, a, g))
                 continue;
-            best = MAX(best, margin * units_there(t, a, &p.amounts));
+            best = MAX(best, margin * units_there(t, a, &g->view.amounts));
         }
     }
     return best;
@@ -119,6 +174,13 @@ static int64_t limit_rate(const struct track *t, udollar limit)
 {
     return (limit_at(t, t->alternative, limit) - t->alternatives[t->alternative].transfer) *
            t->units_milli;
+}
+
+int64_t model_rate_at(const struct world *w, const struct track *t, size_t alternative,
+                      const struct ground *g, udollar limit)
+{
+    int64_t value = limit_at(t, alternative, limit) - t->alternatives[alternative].transfer;
+    return value * units_there(t, alternative, &g->view.amounts) - best_of(w, t, limit);
 }
 
 int64_t model_rate(const struct world *w, const struct track *t, udollar limit)
@@ -156,17 +218,28 @@ void model_check_bill(struct world *w, const struct track *t, time_ms to)
 /* ---- the running charge, at every batch
  * ------------------------------------------------------------------- */
 
+int128 model_asks_sum(const struct track *t, time_ms to)
+{
+    int128 sum = 0;
+    for (size_t i = 0; i < t->span_count; i++) {
+        time_ms end = i + 1 < t->span_count ? MIN(t->spans[i + 1].from, to) : to;
+        if (end > t->spans[i].from)
+            sum += (int128)t->spans[i].asks * (end - t->spans[i].from);
+    }
+    return sum;
+}
+
 static void span_add(struct world *w, struct track *t, int64_t rate, int64_t limit)
 {
     struct rate_span *last = t->span_count ? &t->spans[t->span_count - 1] : NULL;
-    if (last && last->rate == rate && last->limit == limit)
+    if (last && last->rate == rate && last->limit == limit && last->asks == t->asks)
         return;
     if (last && last->from == w->now) {
-        *last = (struct rate_span){w->now, rate, limit};
+        *last = (struct rate_span){w->now, rate, limit, t->asks};
         return;
     }
     ARRAY_RESERVE(t->spans, t->span_count, t->span_capacity);
-    t->spans[t->span_count++] = (struct rate_span){w->now, rate, limit};
+    t->spans[t->span_count++] = (struct rate_span){w->now, rate, limit, t->asks};
 }
 
 /* A change of the limit reaches a lease when its minimum run ends, at the latest with the next
@@ -185,9 +258,7 @@ static void take_pending(struct world *w, struct track *t, const struct market_b
 /* So does a changed ask. */
 static void take_asks(struct world *w, struct track *t, const struct market_bid_view *v)
 {
-    time_ms run =
-        t->spec.minimum_run ? t->spec.minimum_run : market_setting(w->m, SETTING_MINIMUM_RUN_MS);
-    if (v->asks != t->asks / 1000 && t->state == TRACK_RUNNING && w->now >= t->started + run)
+    if (v->asks != t->asks / 1000 && w->now >= t->protected_until)
         t->asks = model_asks(w, t);
     if (v->asks != t->asks / 1000)
         world_fail(w, "%s stands at asks of %lld µ$ an hour, its nodes asked %lld", NAME(w, t->id),
@@ -214,8 +285,10 @@ void model_check_rate(struct world *w, struct track *t)
     if (!market_bid_view(w->m, t->id, w->now, &v))
         world_fail(w, "%s is not in the book any more", NAME(w, t->id));
     check_charged(w, t, &v);
-    if (t->state == TRACK_VACATING)
-        return; /* at the rate that it had */
+    /* who leaves does so at the rate that it had, or got with the tick that sent it away */
+    bool keeps = t->span_count == 0 || v.rate == t->spans[t->span_count - 1].rate / 1000;
+    if (t->state == TRACK_VACATING && (keeps || t->told != w->now))
+        return;
     take_pending(w, t, &v);
     take_asks(w, t, &v);
     int64_t asks = t->asks, limit = limit_rate(t, t->first_limit);
@@ -223,6 +296,13 @@ void model_check_rate(struct world *w, struct track *t)
     if (v.rate != rate / 1000)
         world_fail(w, "invariant 19: %s is charged %lld µ$ an hour, section 7 says %lld",
                    NAME(w, t->id), (long long)v.rate, (long long)(rate / 1000));
-    if (t->state == TRACK_RUNNING)
-        span_add(w, t, rate, MAX(limit, asks));
+    /* its own cut of the limit below the asks sends it away, at the asks, which its old limit
+     * covers */
+    if (t->span_count)
+        limit = MAX(limit, t->spans[t->span_count - 1].limit);
+    if (rate > limit)
+        world_fail(w, "invariant 14: %s is charged %lld µ$ an hour, its limit is %lld",
+                   NAME(w, t->id), (long long)(rate / 1000), (long long)(limit / 1000));
+    if (t->state == TRACK_RUNNING || t->state == TRACK_VACATING)
+        span_add(w, t, rate, limit);
 }

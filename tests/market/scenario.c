@@ -126,6 +126,19 @@ static void do_setting(struct scenario *s, const struct line *l)
         [SETTING_CHECKPOINT_MS] = {"checkpoint", 1000},
         [SETTING_LARGE_TENANT_PERMILLE] = {"large_tenant", 1000},
         [SETTING_SWEEP_CANDIDATES] = {"sweep", ONE},
+        [SETTING_HOLD] = {"hold", ONE},
+        [SETTING_STARVING_TICKS] = {"starving", ONE},
+        [SETTING_HOLD_FEE] = {"hold_fee", 1},
+        [SETTING_GUARD_MS] = {"guard", 1000},
+        [SETTING_LEND_IDLE_MS] = {"lend_idle", 1000},
+        [SETTING_TIER1_START_MS] = {"tier1_start", 1000},
+        [SETTING_TIER2_START_MS] = {"tier2_start", 1000},
+        [SETTING_TIER3_START_MS] = {"tier3_start", 1000},
+        [SETTING_TIER4_START_MS] = {"tier4_start", 1000},
+        [SETTING_TIER1_LOSS] = {"tier1_loss", 1},
+        [SETTING_TIER2_LOSS] = {"tier2_loss", 1},
+        [SETTING_TIER3_LOSS] = {"tier3_loss", 1},
+        [SETTING_TIER4_LOSS] = {"tier4_loss", 1},
     };
     for (size_t i = 0; i < MARKET_SETTING_COUNT; i++)
         if (l->count == 3 && settings[i].name && str_is(l->words[1], settings[i].name)) {
@@ -245,11 +258,15 @@ static void do_ask(struct scenario *s, const struct line *l)
 static void do_account(struct scenario *s, const struct line *l)
 {
     struct str budget = line_option(l, 2, "budget");
+    bool credits = line_flag(l, 2, "credits");
     say(s, (struct market_command){
                .type = MARKET_ACCOUNT_SET,
                .account = {.tenant = name_intern(&s->w->names, l->words[1]),
                            .limited = budget.data != NULL,
-                           .budget = budget.data ? narrow_checked(evaluate(s, budget)) : 0}});
+                           .budget = budget.data ? narrow_checked(evaluate(s, budget)) : 0,
+                           .credits = credits,
+                           .refill = option_money(s, l, "refill", 0),
+                           .most = option_money(s, l, "most", 0)}});
 }
 
 static void do_wait(struct scenario *s, const struct line *l)
@@ -281,7 +298,10 @@ static void do_settle(struct scenario *s, const struct line *l)
 
 static void do_agents(struct scenario *s, const struct line *l)
 {
-    struct str start = line_option(l, 1, "start"), leave = line_option(l, 1, "leave");
+    struct str start = line_option(l, 1, "start"), leave = line_option(l, 1, "leave"),
+               compute = line_option(l, 1, "compute");
+    if (compute.data)
+        s->w->auto_compute = !str_is(compute, "by_hand");
     if (start.data)
         s->w->auto_start = !str_is(start, "by_hand");
     if (leave.data)
@@ -299,7 +319,7 @@ static void do_checks(struct scenario *s, const struct line *l)
 static void do_batch(struct scenario *s, const struct line *l)
 {
     s->in_batch = true;
-    s->reverse = line_flag(l, 1, "reverse");
+    s->reverse = line_flag(l, 1, "reverse") || s->always_reverse;
 }
 
 static void do_apply(struct scenario *s, const struct line *l)
@@ -376,8 +396,19 @@ static const struct statement {
     {"apply", do_apply, COMMAND},
     {"reload", do_reload, BARE},
     {"population", say_population, COMMAND},
+    {"reserve", do_reserve, COMMAND},
+    {"pause", do_pause, COMMAND},
+    {"resume", do_resume, COMMAND},
+    {"return", do_return, COMMAND},
+    {"subscribe", do_subscribe, COMMAND},
+    {"owner", do_owner, COMMAND},
+    {"power", do_power, COMMAND},
+    {"checkpoint", do_checkpoint, COMMAND},
+    {"clear", do_clear, COMMAND},
+    {"compute", do_compute, BARE},
     {"let", do_let, BARE},
     {"expect", expect, NEEDS_WORD},
+    {"probe", probe, NEEDS_WORD},
 };
 
 static void play(struct scenario *s, const struct line *l)

@@ -57,7 +57,7 @@ struct scenario {
     struct variable *variables;
     size_t variable_count, variable_capacity;
     struct draft draft;
-    bool in_batch, reverse;
+    bool in_batch, reverse, always_reverse;
     bool lenient; /* what cannot be done is left out: for sequences that were shortened */
     uint64_t seed;
     FILE *trace;
@@ -98,11 +98,31 @@ void draft_and(struct scenario *s, const struct line *l);
 void say_population(struct scenario *s, const struct line *l);
 /* Sends what was drafted. */
 void draft_end(struct scenario *s);
+void choice_options(struct scenario *s, const struct line *l, struct market_choice *c);
+void alternative_options(struct scenario *s, const struct line *l, struct market_alternative *a);
+/* forward.c */
+void do_reserve(struct scenario *s, const struct line *l);
+void do_pause(struct scenario *s, const struct line *l);
+void do_resume(struct scenario *s, const struct line *l);
+void do_return(struct scenario *s, const struct line *l);
+void do_subscribe(struct scenario *s, const struct line *l);
+void do_owner(struct scenario *s, const struct line *l);
+void do_power(struct scenario *s, const struct line *l);
+void do_checkpoint(struct scenario *s, const struct line *l);
+void do_clear(struct scenario *s, const struct line *l);
+void do_compute(struct scenario *s, const struct line *l);
+bool reservation_field(struct scenario *s, market_id id, struct str field, number *ret);
 /* Options of a line as integers in their own unit. */
 udollar option_money(struct scenario *s, const struct line *l, const char *key, udollar otherwise);
 time_ms option_time(struct scenario *s, const struct line *l, const char *key, time_ms otherwise);
 int64_t option_count(struct scenario *s, const struct line *l, const char *key, int64_t otherwise);
 int64_t option_milli(struct scenario *s, const struct line *l, const char *key, int64_t otherwise);
+
+/* A number that stands for who runs where: states and places, by name. */
+uint64_t scenario_outcome(const struct scenario *s);
+
+/* probes.c */
+void probe(struct scenario *s, const struct line *l);
 
 /* expect.c */
 void expect(struct scenario *s, const struct line *l);

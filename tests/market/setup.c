@@ -118,6 +118,11 @@ static struct market_node node_of(struct scenario *s, const struct line *l, uint
         .zone = option_name(s, l, "zone", name_intern(&s->w->names, STR("zone"))),
         .fabric = place(s, l, "fabric", i / (uint64_t)per_fabric + 1),
         .rack = place(s, l, "rack", i / (uint64_t)per_rack + 1)};
+    n.gpu_group = (uint32_t)option_count(s, l, "gpu_group", 0);
+    n.slices = (uint32_t)option_count(s, l, "slices", 0);
+    n.site = option_name(s, l, "site", 0);
+    n.watts = option_count(s, l, "watts", 0);
+    n.credit_permille = option_milli(s, l, "credit", 0);
     option_labels(s, l, n.labels);
     return n;
 }
@@ -148,7 +153,7 @@ static enum market_level level_of(struct scenario *s, struct str text)
     scenario_fail(s, "unknown level '%.*s'", STR_ARGS(text));
 }
 
-static void choice_options(struct scenario *s, const struct line *l, struct market_choice *c)
+void choice_options(struct scenario *s, const struct line *l, struct market_choice *c)
 {
     c->sku = option_name(s, l, "sku", c->sku);
     c->accelerator = option_name(s, l, "accelerator", c->accelerator);
@@ -163,8 +168,7 @@ static void choice_options(struct scenario *s, const struct line *l, struct mark
     option_labels(s, l, c->labels);
 }
 
-static void alternative_options(struct scenario *s, const struct line *l,
-                                struct market_alternative *a)
+void alternative_options(struct scenario *s, const struct line *l, struct market_alternative *a)
 {
     struct str level = line_option(l, 1, "level");
     if (level.data)
@@ -172,6 +176,8 @@ static void alternative_options(struct scenario *s, const struct line *l,
     a->racks = (uint32_t)option_count(s, l, "racks", a->racks);
     a->limit = option_money(s, l, "limit", a->limit);
     a->transfer = option_money(s, l, "transfer", a->transfer);
+    a->transfer_cost = option_money(s, l, "transfer_cost", a->transfer_cost);
+    a->extra_limit = option_money(s, l, "extra_limit", a->extra_limit);
 }
 
 static void role_options(struct scenario *s, const struct line *l, struct market_role *r)
@@ -202,18 +208,28 @@ void draft_begin(struct scenario *s, const struct line *l)
     alternative_options(s, l, &d->alternatives[0]);
     role_options(s, l, &d->roles[0]);
     time_ms latest = option_time(s, l, "latest", -1), earliest = option_time(s, l, "earliest", -1);
-    d->bid = (struct market_bid){.kind = kind_of(l),
-                                 .role_count = 1,
-                                 .alternative_count = 1,
-                                 .notice = option_time(s, l, "notice", 1000),
-                                 .restart_cost = option_money(s, l, "restart", 0),
-                                 .minimum_run = option_time(s, l, "minimum_run", 0),
-                                 .term = option_time(s, l, "term", 0),
-                                 .renew = line_flag(l, 1, "renew"),
-                                 .urgent = line_flag(l, 1, "urgent"),
-                                 .run_time = option_time(s, l, "run_time", 0),
-                                 .earliest = earliest < 0 ? 0 : s->w->started + earliest,
-                                 .latest = latest < 0 ? TIME_NEVER : s->w->started + latest};
+    d->bid = (struct market_bid){
+        .kind = kind_of(l),
+        .role_count = 1,
+        .alternative_count = 1,
+        .notice = option_time(s, l, "notice", 1000),
+        .restart_cost = option_money(s, l, "restart", 0),
+        .minimum_run = option_time(s, l, "minimum_run", 0),
+        .term = option_time(s, l, "term", 0),
+        .renew = line_flag(l, 1, "renew"),
+        .urgent = line_flag(l, 1, "urgent"),
+        .run_time = option_time(s, l, "run_time", 0),
+        .earliest = earliest < 0 ? 0 : s->w->started + earliest,
+        .latest = latest < 0 ? TIME_NEVER : s->w->started + latest,
+        .work_milli = option_milli(s, l, "work", 0),
+        .limit_total = option_money(s, l, "limit_total", 0),
+        .checkpoint = option_time(s, l, "checkpoint", 0),
+        .startup = option_time(s, l, "startup", 0),
+        .restart_measured = option_money(s, l, "restart_measured", 0),
+        .tier = (uint32_t)option_count(s, l, "tier", 0),
+        .reservation = option_name(s, l, "in", 0),
+        .credits = line_flag(l, 1, "credits"),
+    };
 }
 
 void draft_or(struct scenario *s, const struct line *l)

@@ -107,6 +107,21 @@ void event_text(const struct market_events *events, const struct market_event *e
     case EVENT_TICK_WANTED:
         buf_append_text(out, "tick wanted");
         break;
+    case EVENT_RESIZED:
+        buf_printf(out, "%s by %zu to %lld units, rate %lld",
+                   e->resized.grows ? "grows" : "shrinks", e->resized.placement_count,
+                   LL(e->resized.units_milli), LL(e->resized.rate));
+        break;
+    case EVENT_QUOTED:
+        buf_printf(out, "quoted at most %lld, starts by %lld in pool %llu%s", LL(e->quoted.most),
+                   LL(e->quoted.latest), ULL(e->quoted.pool),
+                   e->quoted.committed ? "" : ", no promise");
+        break;
+    case EVENT_RESERVED:
+        buf_printf(out, "reservation %llu state %d rate %lld amount %lld",
+                   ULL(e->reserved.reservation), (int)e->reserved.state, LL(e->reserved.rate),
+                   LL(e->reserved.amount));
+        break;
     case EVENT_GAP:
         buf_printf(out, "gap surplus %lld bound %lld", LL(e->gap.surplus), LL(e->gap.bound));
         break;

@@ -56,9 +56,12 @@ struct world *world_new(uint64_t seed, void (*failed)(struct world *, const char
                         .auto_start = true,
                         .auto_tick = true,
                         .auto_finish = true,
+                        .auto_compute = true,
                         .leave = LEAVE_AT_ONCE,
                         .check_every = 1,
                         .watch_rates = true,
+                        .laws = true,
+                        .asks_known = true,
                         .failed = failed,
                         .context = context};
     return w;
@@ -80,7 +83,8 @@ void world_free(struct world *w)
         return;
     for (size_t i = 0; i < w->track_count; i++)
         track_fini(&w->tracks[i]);
-    void *arrays[] = {w->tracks, w->plots, w->tags, w->sums, w->active, w->batch};
+    void *arrays[] = {w->tracks, w->plots,  w->tags,    w->sums,   w->active,
+                      w->batch,  w->ground, w->limited, w->replies};
     for (size_t i = 0; i < ARRAY_COUNT(arrays); i++)
         xfree(arrays[i]);
     map_fini(&w->track_by_id);
@@ -208,8 +212,10 @@ static void apply_batch(struct world *w)
     model_commands(w);
     for (size_t i = 0; i < w->events.count; i++)
         model_event(w, &w->events.items[i]);
+    w->just_ticked = false;
     for (size_t i = 0; i < w->batch_count; i++)
         if (w->batch[i].type == MARKET_TICK) {
+            w->just_ticked = true;
             w->last_tick = w->now;
             w->tick_wanted = false;
             w->count.ticks++;
@@ -250,6 +256,9 @@ static bool is_done(const struct world *w, const struct track *t)
 /* What agents would report of the events just seen. */
 static bool agents_react(struct world *w)
 {
+    for (size_t i = 0; i < w->reply_count; i++)
+        world_say(w, w->replies[i]);
+    w->reply_count = 0;
     for (size_t i = 0; i < w->active_count; i++) {
         struct track *t = &w->tracks[w->active[i]];
         if (t->state == TRACK_READY && w->auto_start && !t->started_told) {
@@ -306,9 +315,23 @@ void world_wait(struct world *w, time_ms span)
     w->now = end;
 }
 
+void world_compute(struct world *w)
+{
+    for (int work = WORK_SHADOW_CLEAR; work <= WORK_LARGE_TENANTS; work++) {
+        _cleanup_buf_ struct buf out = BUF_INIT(BUF_LIMIT_DEFAULT);
+        market_compute(w->m, (enum market_work)work, &out);
+        if (out.size)
+            world_do(w,
+                     (struct market_command){.type = MARKET_COMPUTED,
+                                             .computed = {(enum market_work)work, buf_str(&out)}});
+    }
+}
+
 void world_tick(struct world *w)
 {
     world_wait(w, market_setting(w->m, SETTING_TICK_MS));
+    if (w->auto_compute)
+        world_compute(w);
     world_do(w, (struct market_command){.type = MARKET_TICK});
 }
 

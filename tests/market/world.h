@@ -51,18 +51,23 @@ struct track {
     struct market_placement *placements;
     bool *gone;
     size_t placement_count;
-    time_ms leave_by, started, released;
+    time_ms leave_by, told, started, released; /* told: to leave */
+    time_ms protected_until; /* by its minimum run, as the setting stood when it started */
     enum market_release reason;
     udollar first_limit; /* of alternative 0, as last changed */
     udollar charged;     /* sum of EVENT_CHARGED */
     udollar refunded;    /* of it, given back to a victim */
     udollar displacement;
+    udollar quoted; /* a deadline: what it costs at most */
+    time_ms latest; /* start of its placeholder */
+    bool committed;
     udollar pending;   /* a change of the limit that waits for the minimum run; -1 none */
+    bool stands;       /* it was ready: it may be on its nodes */
     bool started_told; /* LEASE_STARTED was sent */
     /* of this attempt: the rate by section 7 from when on, and the sums it makes */
     struct rate_span {
         time_ms from;
-        int64_t rate, limit; /* µ$ × thousandths of a unit an hour */
+        int64_t rate, limit, asks; /* µ$ × thousandths of a unit an hour */
     } * spans;
     size_t span_count, span_capacity;
     udollar attempt_charged, charged_before; /* in this attempt; in those before it */
@@ -73,6 +78,7 @@ struct track {
 struct plot { /* one node */
     struct market_node spec;
     bool up, draining;
+    int64_t units_milli;            /* q of all that is taken: the largest share, not their sum */
     struct market_amounts taken;    /* by leases that were not told to go */
     struct market_amounts standing; /* by everything that is physically there */
     uint16_t gpu_taken[MARKET_NODE_GPUS_MAX];
@@ -85,6 +91,12 @@ struct tag { /* one pool, as last posted */
     uint64_t steady; /* ticks in a row at which nothing of it moved */
 };
 
+#define GROUND_RACKS_MAX 8
+struct ground { /* a pool, were it empty: nodes that stand together, at most */
+    struct market_pool_view view;
+    uint32_t largest[LEVEL_NODE + 1], racks[GROUND_RACKS_MAX]; /* in 1, 2, … racks of one fabric */
+};
+
 struct account_sum {
     struct market_account name;
     udollar balance;
@@ -93,7 +105,7 @@ struct account_sum {
 enum leave_rule { LEAVE_AT_ONCE, LEAVE_AT_DEADLINE, LEAVE_BY_HAND };
 
 struct counters {
-    uint64_t batches, starts, evictions, moves, refusals, ticks_wanted, allocations, ticks;
+    uint64_t batches, starts, evictions, moves, refusals, ticks_wanted, allocations, ticks, cases;
 };
 
 struct world {
@@ -108,6 +120,9 @@ struct world {
     size_t plot_count, plot_capacity;
     struct tag *tags;
     size_t tag_count, tag_capacity;
+    struct ground *ground;
+    size_t ground_count;
+    bool ground_stale;
     struct account_sum *sums;
     size_t sum_count, sum_capacity;
     struct map track_by_id, plot_by_id;
@@ -116,12 +131,26 @@ struct world {
     struct counters count;
     struct market_event last_refused; /* of the last batch; index SIZE_MAX where none */
     struct market_event gap;
-    bool auto_finish;           /* what declared a run time ends after it */
+    struct market_command *replies; /* that agents owe besides: replicas which a resize sent away */
+    size_t reply_count, reply_capacity;
+    bool auto_compute; /* what is worked out outside the writer comes back before each tick */
+    bool auto_finish;  /* what declared a run time ends after it */
     bool auto_start, auto_tick; /* auto_tick: a tick that is wanted comes within a second */
     enum leave_rule leave;
+    bool just_ticked; /* the last batch had a tick */
     bool tick_wanted;
     unsigned stuck;       /* wake-ups in a row that moved nothing */
     uint64_t check_every; /* batches between full checks; 0 = never */
+    struct budget {       /* of a tenant that ever had one */
+        market_id tenant;
+        udollar most; /* that it may have spent at any time so far */
+        bool unlimited;
+    } * limited;
+    size_t limited_count, limited_capacity;
+    time_ms last_loss; /* of a node */
+    int128 asks_due;   /* of attempts that are over: µ$ × thousandths of a unit an hour × ms */
+    bool asks_known;   /* no firm or otherwise unfollowed lease has run */
+    bool laws;         /* check what model_laws.c knows, after every batch */
     bool check_alignment; /* GPUs of a power of two fill an aligned block */
     bool watch_rates;     /* recompute every running charge at every batch */
     struct market_command *batch;
@@ -150,6 +179,8 @@ static inline void world_do(struct world *w, struct market_command c)
 /* Lets time pass; whatever falls due on the way happens at its time. */
 void world_wait(struct world *w, time_ms span);
 void world_tick(struct world *w); /* one tick interval later, the tick */
+/* The three works outside the writer, each brought back as a command of its own. */
+void world_compute(struct world *w);
 /* Takes the state out and in again through its bytes; fails where they differ. */
 void world_reload(struct world *w);
 

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* probe WHAT NAME: questions to a copy of the market, which the market itself must not notice.
+ *   why BID       the go-live limit is exact: at P this clearing starts it, at a cent less it does
+ * not cancel BID    another bid like this one comes and goes: nothing is left of it more BID one
+ * more bid like this one never lowers the bound capacity NODE one more node like this one never
+ * raises its pool's guide quote BID     what it is quoted adds up, and no freedom costs more still
+ * left alone, the market comes to rest */
+#include "scenario.h"
+
+#define CENT 10000
+
+struct copy {
+    struct market *m;
+    struct market_events events;
+};
+
+static struct copy copy_take(const struct scenario *s)
+{
+    _cleanup_buf_ struct buf bytes = BUF_INIT(BUF_LIMIT_DEFAULT);
+    market_snapshot(s->w->m, &bytes);
+    struct unpack in = unpack_from(buf_str(&bytes));
+    struct copy c = {.m = market_restore(&in)};
+    CHECK(c.m != NULL);
+    return c;
+}
+
+static void copy_free(struct copy *c)
+{
+    market_events_fini(&c->events);
+    market_free(c->m);
+}
+
+static void copy_apply(struct copy *c, time_ms now, const struct market_command *commands,
+                       size_t count)
+{
+    market_events_clear(&c->events);
+    market_apply(c->m, now, commands, count, &c->events);
+    market_check(c->m);
+}
+
+static bool copy_has(const struct copy *c, enum market_event_type type)
+{
+    for (size_t i = 0; i < c->events.count; i++)
+        if (c->events.items[i].type == type)
+            return true;
+    return false;
+}
+
+/* A bid like that of the track, with an id that was never used. */
+static struct market_command another(const struct track *t)
+{
+    struct market_command c = {.type = MARKET_BID_ADD, .bid = t->spec};
+    c.bid.id = 1000000007;
+    c.bid.request_key = 99;
+    return c;
+}
+
+/* ---- why
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static bool starts_at(struct scenario *s, const struct track *t, udollar limit)
+{
+    struct copy c = copy_take(s);
+    struct market_command change = {.type = MARKET_BID_CHANGE, .change = {t->id, limit}};
+    copy_apply(&c, s->w->now, &change, 1);
+    struct market_bid_view v;
+    bool starts = market_bid_view(c.m, t->id, s->w->now, &v) && v.state != BID_WAITING;
+    copy_free(&c);
+    return starts;
+}
+
+static void probe_why(struct scenario *s, struct track *t)
+{
+    struct market_why why;
+    const char *name = name_text(&s->w->names, t->id);
+    if (t->state != TRACK_WAITING)
+        return;
+    if (!market_why(s->w->m, t->id, &why))
+        scenario_fail(s, "why: %s waits and is not known", name);
+    if (why.obstacle == OBSTACLE_NONE)
+        scenario_fail(s, "why: %s waits and nothing is in its way", name);
+    if (why.alternative != 0 && t->alternatives[why.alternative].limit != t->alternatives[0].limit)
+        return; /* P is stated for another alternative than the one that a reprice names */
+    if (!why.has_limit) {
+        if (starts_at(s, t, MARKET_RATE_MAX / CENT * CENT))
+            scenario_fail(s, "why: no limit is said to start %s, the highest does", name);
+        return;
+    }
+    if (!starts_at(s, t, why.go_live))
+        scenario_fail(s, "why: %s does not start at its go-live limit %lld", name,
+                      (long long)why.go_live);
+    if (why.go_live >= CENT && starts_at(s, t, why.go_live - CENT))
+        scenario_fail(s, "why: %s starts a cent below its go-live limit %lld", name,
+                      (long long)why.go_live);
+}
+
+/* ---- comes and goes
+ * --------------------------------------------------------------------------------------- */
+
+/* What the copy decides in the next minutes, as text. */
+static void future_of(struct scenario *s, struct copy *c, struct buf *out)
+{
+    time_ms now = s->w->now, tick = market_setting(s->w->m, SETTING_TICK_MS);
+    for (int i = 0; i < 6; i++) {
+        now += tick;
+        copy_apply(c, now, &(struct market_command){.type = MARKET_TICK}, 1);
+        for (size_t j = 0; j < c->events.count; j++)
+            event_text(&c->events, &c->events.items[j], out);
+    }
+}
+
+/* Invariant 45. Two batches without a command are the measure. */
+static void probe_cancel(struct scenario *s, struct track *t)
+{
+    if (t->state != TRACK_WAITING)
+        return;
+    struct copy one = copy_take(s), two = copy_take(s);
+    struct market_command add = another(t),
+                          cancel = {.type = MARKET_BID_CANCEL, .change = {.bid = add.bid.id}};
+    copy_apply(&one, s->w->now, &add, 1);
+    bool moved = copy_has(&one, EVENT_ALLOCATED) || copy_has(&one, EVENT_REFUSED) ||
+                 copy_has(&one, EVENT_TICK_WANTED);
+    copy_apply(&two, s->w->now, NULL, 0);
+    moved |= copy_has(&two, EVENT_ALLOCATED);
+    if (!moved) {
+        copy_apply(&one, s->w->now, &cancel, 1);
+        copy_apply(&two, s->w->now, NULL, 0);
+        _cleanup_buf_ struct buf a = BUF_INIT(BUF_LIMIT_DEFAULT), b = BUF_INIT(BUF_LIMIT_DEFAULT);
+        future_of(s, &one, &a);
+        future_of(s, &two, &b);
+        if (!str_equal(buf_str(&a), buf_str(&b)))
+            scenario_fail(s,
+                          "invariant 45: a bid like %s came and went, and things go on otherwise",
+                          name_text(&s->w->names, t->id));
+    }
+    copy_free(&one);
+    copy_free(&two);
+}
+
+/* ---- more of it
+ * ---------------------------------------------------------------------------------------------- */
+
+static void tick_both(struct scenario *s, struct copy *without, struct copy *with,
+                      struct market_command more)
+{
+    time_ms now = s->w->now + market_setting(s->w->m, SETTING_TICK_MS);
+    struct market_command tick = {.type = MARKET_TICK};
+    copy_apply(with, s->w->now, &more, 1);
+    copy_apply(without, s->w->now, NULL, 0);
+    copy_apply(with, now, &tick, 1);
+    copy_apply(without, now, &tick, 1);
+}
+
+static udollar bound_of(const struct copy *c)
+{
+    udollar surplus, bound = 0;
+    market_gap(c->m, &surplus, &bound);
+    return bound;
+}
+
+/* Invariant 23, the second half. The least bound is monotone; one that a fixed number of steps
+ * found is so up to the slack that those leave in a thin pool: 10 %. */
+static void probe_more(struct scenario *s, struct track *t)
+{
+    if (t->spec.kind != BID_PREEMPTIBLE || t->state == TRACK_OVER)
+        return;
+    struct copy without = copy_take(s), with = copy_take(s);
+    tick_both(s, &without, &with, another(t));
+    udollar less = bound_of(&without), more = bound_of(&with);
+    if (more + less / 10 + 1000 < less && !copy_has(&with, EVENT_REFUSED))
+        scenario_fail(s,
+                      "invariant 23: with one more bid like %s the bound is %lld, without it %lld",
+                      name_text(&s->w->names, t->id), (long long)more, (long long)less);
+    copy_free(&without);
+    copy_free(&with);
+}
+
+static udollar guide_of(const struct copy *c, market_id pool)
+{
+    for (size_t i = 0; i < market_pool_count(c->m); i++)
+        if (market_pool(c->m, i).pool == pool)
+            return market_pool(c->m, i).guide;
+    return 0;
+}
+
+/* Invariant 23, the first half: tolerance one percent and a cent. */
+static void probe_capacity(struct scenario *s, const struct plot *p)
+{
+    if (!p->up)
+        return;
+    struct copy without = copy_take(s), with = copy_take(s);
+    struct market_command more = {.type = MARKET_NODE_UP, .node = p->spec};
+    more.node.id = 1000000009;
+    tick_both(s, &without, &with, more);
+    for (size_t i = 0; i < market_pool_count(without.m); i++) {
+        struct market_pool_view v = market_pool(without.m, i);
+        udollar after = guide_of(&with, v.pool);
+        if (v.sku == p->spec.sku && v.zone == p->spec.place.zone &&
+            after > v.guide + v.guide / 100 + CENT)
+            scenario_fail(
+                s, "invariant 23: with one more node like %s the guide is %lld, without it %lld",
+                name_text(&s->w->names, p->spec.id), (long long)after, (long long)v.guide);
+    }
+    copy_free(&without);
+    copy_free(&with);
+}
+
+/* ---- quotes
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+static bool limits_are_equal(const struct track *t)
+{
+    for (size_t i = 0; i < t->spec.alternative_count; i++)
+        if (t->alternatives[i].limit != t->alternatives[0].limit || t->alternatives[i].transfer)
+            return false;
+    return true;
+}
+
+static void check_line(struct scenario *s, const struct track *t,
+                       const struct market_quote_line *line)
+{
+    const char *name = name_text(&s->w->names, t->id);
+    udollar sum = line->ask + line->scarcity + line->premium - line->credit + line->transfer +
+                  line->displacement;
+    if (line->fits && sum != line->rate)
+        scenario_fail(s, "quote: the parts for %s make %lld, the rate is %lld", name,
+                      (long long)sum, (long long)line->rate);
+    int128 most = (int128)t->alternatives[line->alternative].limit * line->units_milli / 1000;
+    if (line->starts_now && line->rate > most)
+        scenario_fail(s, "quote: %s would start at %lld, above its limit", name,
+                      (long long)line->rate);
+}
+
+static void probe_quote(struct scenario *s, const struct track *t)
+{
+    struct market_quote quote;
+    const char *field;
+    int64_t numbers[3];
+    struct market_command c = another(t);
+    if (market_quote(s->w->m, &c.bid, &quote, &field, numbers) != REFUSED_NONE)
+        return;
+    const struct market_quote_line *own = &quote.lines[FREEDOM_NONE];
+    check_line(s, t, own);
+    for (int i = 1; i < MARKET_FREEDOM_COUNT && limits_are_equal(t); i++) {
+        const struct market_quote_line *line = &quote.lines[i];
+        if (line->offered && own->starts_now && line->starts_now &&
+            line->units_milli == own->units_milli && line->rate > own->rate)
+            scenario_fail(s, "invariant 17: with freedom %d %s is quoted %lld, without it %lld", i,
+                          name_text(&s->w->names, t->id), (long long)line->rate,
+                          (long long)own->rate);
+    }
+}
+
+/* ---- rest
+ * -------------------------------------------------------------------------------------------------------
+ */
+
+/* Invariant 32. */
+static void probe_still(struct scenario *s)
+{
+    struct world *w = s->w;
+    for (int i = 0; i < 3000; i++) {
+        uint64_t before = w->count.allocations + w->count.evictions + w->count.moves;
+        world_tick(w);
+        bool still = before == w->count.allocations + w->count.evictions + w->count.moves;
+        for (size_t j = 0; j < w->tag_count; j++)
+            still &= w->tags[j].steady >= 2;
+        for (size_t j = 0; j < w->active_count; j++) {
+            const struct track *t = &w->tracks[w->active[j]];
+            still &= t->spec.kind == BID_PREEMPTIBLE && t->spec.restart_cost == 0 &&
+                     t->spec.run_time == 0 && t->state == TRACK_RUNNING;
+        }
+        if (!still)
+            continue;
+        uint64_t moves = w->count.allocations + w->count.evictions + w->count.moves;
+        for (int j = 0; j < 10; j++)
+            world_tick(w);
+        if (moves != w->count.allocations + w->count.evictions + w->count.moves)
+            scenario_fail(s, "invariant 32: nothing happens outside, and the market moves");
+        return;
+    }
+}
+
+void probe(struct scenario *s, const struct line *l)
+{
+    if (str_is(l->words[1], "still")) {
+        probe_still(s);
+        return;
+    }
+    _cleanup_free_ market_id *ids = NULL;
+    size_t count = l->count > 2 ? targets(s, l->words[2], &ids) : 0;
+    for (size_t i = 0; i < count; i++) {
+        struct track *t = world_track(s->w, ids[i]);
+        struct plot *p = world_plot(s->w, ids[i]);
+        if (p && str_is(l->words[1], "capacity"))
+            probe_capacity(s, p);
+        else if (t && str_is(l->words[1], "why"))
+            probe_why(s, t);
+        else if (t && str_is(l->words[1], "cancel"))
+            probe_cancel(s, t);
+        else if (t && str_is(l->words[1], "more"))
+            probe_more(s, t);
+        else if (t && str_is(l->words[1], "quote"))
+            probe_quote(s, t);
+    }
+}
