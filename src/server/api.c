@@ -12,8 +12,7 @@
 #define TICK_INTERVAL_MS 250
 #define PRUNE_INTERVAL_MS (3600 * 1000)
 
-/* ---- threads ------------------------------------------------------------------------------------
- */
+/* ---- threads ---- */
 
 static void run_query(struct core_read *read, const struct core_view *view)
 {
@@ -26,7 +25,8 @@ static void run_query(struct core_read *read, const struct core_view *view)
 void call_query(struct api_call *call, api_read *run)
 {
     call->run = run;
-    call->query = (struct core_read){.after = call->after, .tables = call->route->tables, .run = run_query};
+    call->query =
+        (struct core_read){.after = call->after, .tables = call->route->tables, .run = run_query};
     core_query(call->api->core, &call->query);
 }
 
@@ -38,12 +38,14 @@ static void run_done(struct core_call *push, const struct core_answer *answer)
     call->batch = answer->batch;
     histogram_add(&call->api->commands, clock_monotonic_us() - call->begun_us);
     if (answer->unknown)
-        call_refuse(call, 503, NULL,
-                    "the journal could not be written, and whether it holds this is open; ask again, "
-                    "with the same Idempotency-Key where there was one");
+        call_refuse(
+            call, 503, NULL,
+            "the journal could not be written, and whether it holds this is open; ask again, "
+            "with the same Idempotency-Key where there was one");
     else if (answer->failed)
-        call_refuse(call, 503, NULL,
-                    "the server is stopping or cannot write its journal; nothing was done, try again");
+        call_refuse(
+            call, 503, NULL,
+            "the server is stopping or cannot write its journal; nothing was done, try again");
     else
         call->then(call, answer);
 }
@@ -64,8 +66,7 @@ void histogram_add(struct api_histogram *h, int64_t us)
     atomic_fetch_add_explicit(&h->sum_us, (uint64_t)MAX(us, 0), memory_order_relaxed);
 }
 
-/* ---- dispatch
- * ------------------------------------------------------------------------------------- */
+/* ---- dispatch ---- */
 
 /* What the route does not know is refused, so that a misspelt filter never shows everything. */
 static bool check_query(struct api_call *call)
@@ -148,8 +149,7 @@ void api_committed(void *context, const struct core_commit *commit)
     api_logs_commit(a->logs, commit);
 }
 
-/* ---- life
- * ------------------------------------------------------------------------------------------- */
+/* ---- life ---- */
 
 static void tick(void *context)
 {

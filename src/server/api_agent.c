@@ -10,8 +10,7 @@
 #define RENEWALS_IN_TIMEOUT 4
 #define SNIPPET 9 /* "fkey_" and four letters */
 
-/* ---- join
- * -------------------------------------------------------------------------------------------- */
+/* ---- join ---- */
 
 static void join_then(struct api_call *call, const struct core_answer *answer)
 {
@@ -38,8 +37,7 @@ void route_agent_join(struct api_call *call)
     call_push(call, command, 1, join_then);
 }
 
-/* ---- registration
- * -------------------------------------------------------------------------------------- */
+/* ---- registration ---- */
 
 static const struct engine_gpu *gpus_of(struct api_call *call, const struct record_list *list)
 {
@@ -108,9 +106,7 @@ void route_agent_register(struct api_call *call)
     call_push(call, command, 1, register_then);
 }
 
-/* ---- reports
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- reports ---- */
 
 struct reporting {
     size_t count;

@@ -87,8 +87,7 @@ void call_answer(struct api_call *call, int status, const struct record *record,
                                               .body = buf_str(&out)});
 }
 
-/* ---- refusals
- * ------------------------------------------------------------------------------------- */
+/* ---- refusals ---- */
 
 static void error_json(struct buf *out, int status, const char *field, struct str message)
 {

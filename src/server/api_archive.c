@@ -88,8 +88,7 @@ bool api_archive_use(struct api_archives *s, engine_id project, struct str sha25
     return is_digest(sha256) && find(s, project, sha256, &name);
 }
 
-/* ---- coming in
- * --------------------------------------------------------------------------------------- */
+/* ---- coming in ---- */
 
 struct upload {
     int file;
@@ -231,8 +230,7 @@ void route_archive_put(struct api_call *call)
     call_query(call, keep_read);
 }
 
-/* ---- going out
- * ------------------------------------------------------------------------------------------ */
+/* ---- going out ---- */
 
 static bool names_archive(const struct render *r, const struct engine_workload *w,
                           struct str sha256)
@@ -284,8 +282,7 @@ void route_archive_get(struct api_call *call, const struct core_view *view)
     call_respond_file(call, file, (uint64_t)status.st_size);
 }
 
-/* ---- keeping
- * ---------------------------------------------------------------------------------------------- */
+/* ---- keeping ---- */
 
 struct pruning {
     struct api_archives *s;
@@ -349,9 +346,7 @@ void api_archives_prune(struct api_archives *s)
     core_query(s->api->core, &pruning->read);
 }
 
-/* ---- life
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- life ---- */
 
 static void load_file(struct api_archives *s, const char *project, const char *name)
 {

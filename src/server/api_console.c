@@ -44,8 +44,7 @@ void api_console_free(struct api_console *s)
     xfree(s);
 }
 
-/* ---- codes
- * ------------------------------------------------------------------------------------------- */
+/* ---- codes ---- */
 
 void route_console_code(struct api_call *call)
 {
@@ -102,8 +101,7 @@ static bool too_many_failures(struct api_console *s)
     return s->failures >= FAILURES_MOST;
 }
 
-/* ---- sessions
- * -------------------------------------------------------------------------------------------- */
+/* ---- sessions ---- */
 
 static void cookie(struct api_call *call, struct str value, time_ms valid)
 {
@@ -172,9 +170,7 @@ void route_console_sign_out(struct api_call *call)
     call_push(call, command, 1, sign_out_then);
 }
 
-/* ---- pages
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- pages ---- */
 
 static const char policy[] = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
                              "form-action 'none'; object-src 'none'";

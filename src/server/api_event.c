@@ -54,8 +54,7 @@ struct event_reader {
         waits_since; /* for the tables to come to where the ring begins, monotonic; 0 = does not */
 };
 
-/* ---- who sees what
- * ---------------------------------------------------------------------------------------- */
+/* ---- who sees what ---- */
 
 static bool type_public(enum engine_event_type type)
 {
@@ -80,9 +79,7 @@ static bool wants(const struct event_filter *f, enum engine_event_type type, eng
            (!f->workload || f->workload == workload) && may_see(f, type, project);
 }
 
-/* ---- writing
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- writing ---- */
 
 static void format_position(struct table_position position, char ret[48])
 {
@@ -108,8 +105,7 @@ static void format_event(const struct render *r, const struct engine_event *even
     format(out, position, str_from(event_type_name(event->type)), buf_str(&json));
 }
 
-/* ---- live: on the writer's thread, under the lock
- * ------------------------------------------------------------ */
+/* ---- live: on the writer's thread, under the lock ---- */
 
 static void ring_add(struct api_events *s, const struct engine_event *event,
                      struct table_position position)
@@ -182,8 +178,7 @@ void api_events_commit(struct api_events *s, const struct core_commit *commit)
     pthread_mutex_unlock(&s->streams.lock);
 }
 
-/* ---- catching up: on a reader's thread
- * ------------------------------------------------------------------------ */
+/* ---- catching up: on a reader's thread ---- */
 
 static struct table_position ring_last(const struct api_events *s)
 {
@@ -380,9 +375,7 @@ static enum pump_result event_run(struct pump *p, const struct core_view *view)
                         : PUMP_FULL; /* the tables are behind: try again at the next tick */
 }
 
-/* ---- the request
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- the request ---- */
 
 static void reader_free(struct pump *p)
 {
@@ -480,9 +473,7 @@ void route_event_stream(struct api_call *call)
     pump_begin(&reader->s->streams, &reader->pump, call->request, &head);
 }
 
-/* ---- life
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- life ---- */
 
 static void heartbeat(struct api_events *s)
 {

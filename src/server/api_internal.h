@@ -39,11 +39,11 @@ struct api {
     struct api_polls *polls;
     struct api_binary *binary;
     struct api_histogram commands; /* from the request to its durable answer */
-    _Atomic time_ms posted_at, gap_at; /* last posting of prices, last certified gap; 0 = none yet */
+    _Atomic time_ms posted_at,
+        gap_at; /* last posting of prices, last certified gap; 0 = none yet */
 };
 
-/* ---- one request
- * ---------------------------------------------------------------------------------- */
+/* ---- one request ---- */
 
 struct api_call;
 typedef void api_handle(struct api_call *call);
@@ -79,8 +79,7 @@ void call_query(struct api_call *call, api_read *run);
 void call_push(struct api_call *call, struct engine_command *commands, size_t count,
                api_then *then);
 
-/* ---- answers: each ends the call
- * ---------------------------------------------------------------------- */
+/* ---- answers: each ends the call ---- */
 
 /* Puts a header on the answer to come; the value lives in the request's arena or for good. */
 void call_header(struct api_call *call, const char *name, struct str value);
@@ -103,8 +102,7 @@ int outcome_error(const struct engine *e, const struct engine_outcome *outcome, 
 /* Answers a request of which no call was made. */
 void refuse_request(struct http_request *r, int status, const char *field, const char *message);
 
-/* ---- what a request says
- * --------------------------------------------------------------------------------- */
+/* ---- what a request says ---- */
 
 struct arena *call_arena(struct api_call *call);
 void *call_alloc(struct api_call *call, size_t size);
@@ -133,8 +131,7 @@ bool view_read(struct api_call *call, const struct core_view *view, const struct
 bool position_parse(struct str text, struct table_position *ret);
 int position_compare(struct table_position a, struct table_position b);
 
-/* ---- routes (api_route.c)
- * ------------------------------------------------------------------------------------ */
+/* ---- routes (api_route.c) ---- */
 
 struct api_route {
     enum http_method method;
@@ -147,7 +144,7 @@ struct api_route {
     api_read *read;                       /* on a reader's thread */
     bool (*admit)(struct api_call *call); /* before a raw body arrives; false: refused */
     const char *takes,
-        *gives; /* media types where they are not JSON alone; then the handler decodes */
+        *gives;  /* media types where they are not JSON alone; then the handler decodes */
     int status;  /* of success; 0 = 200 */
     bool tables; /* they are to have followed what the state includes */
 };
@@ -166,8 +163,7 @@ bool route_takes_parameter(const struct api_route *route, struct str name);
 /* Host, Origin, route and key (api_access.c). NULL: the request was answered. */
 struct api_call *call_open(struct api *a, struct http_request *r);
 
-/* ---- the parts
- * ---------------------------------------------------------------------------------------------- */
+/* ---- the parts ---- */
 
 int api_archives_new(struct api_archives **ret, struct api *a, struct error *err);
 void api_archives_free(struct api_archives *s);
@@ -206,8 +202,7 @@ void api_polls_free(struct api_polls *s);
 size_t api_polls_held(struct api_polls *s);
 size_t api_events_open(struct api_events *s);
 
-/* ---- from the state to records
- * ---------------------------------------------------------------------------------- */
+/* ---- from the state to records ---- */
 
 struct render {
     const struct engine *engine;

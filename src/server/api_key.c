@@ -43,8 +43,7 @@ void route_key_list(struct api_call *call, const struct core_view *view)
     call_answer(call, 200, &api_keys_record, &list);
 }
 
-/* ---- new ones
- * ------------------------------------------------------------------------------------------ */
+/* ---- new ones ---- */
 
 static void create_then(struct api_call *call, const struct core_answer *answer)
 {
@@ -118,8 +117,7 @@ void route_key_create(struct api_call *call)
     call_push(call, command, 1, create_then);
 }
 
-/* ---- revoking
- * -------------------------------------------------------------------------------------------- */
+/* ---- revoking ---- */
 
 static void revoke_then(struct api_call *call, const struct core_answer *answer)
 {

@@ -67,8 +67,7 @@ void route_ledger_list(struct api_call *call, const struct core_view *view)
     call_answer(call, 200, &api_ledger_record, &ledger);
 }
 
-/* ---- bills
- * ---------------------------------------------------------------------------------------------- */
+/* ---- bills ---- */
 
 static bool bill_lines(struct api_call *call, const struct core_view *view, engine_id id,
                        struct api_bill *ret)

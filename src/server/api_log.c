@@ -54,8 +54,7 @@ static bool parse_ref(struct api_call *call, struct engine_replica_ref *ret)
     return true;
 }
 
-/* ---- appending
- * ---------------------------------------------------------------------------------------- */
+/* ---- appending ---- */
 
 struct appending {
     struct engine_replica_ref ref;
@@ -174,8 +173,7 @@ void route_log_append(struct api_call *call)
     call_query(call, append_read);
 }
 
-/* ---- following
- * ----------------------------------------------------------------------------------------- */
+/* ---- following ---- */
 
 struct follower {
     struct pump pump;
@@ -267,9 +265,7 @@ void api_logs_commit(struct api_logs *s, const struct core_commit *commit)
     }
 }
 
-/* ---- reading
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- reading ---- */
 
 /* The newest attempt where none is named. False: refused. */
 static bool find_log(struct api_call *call, const struct core_view *view,
@@ -330,9 +326,7 @@ void route_log_get(struct api_call *call, const struct core_view *view)
         begin_stream(call, &ref, offset, follow);
 }
 
-/* ---- life
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- life ---- */
 
 int api_logs_new(struct api_logs **ret, struct api *a, struct error *err)
 {

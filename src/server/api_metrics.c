@@ -16,8 +16,7 @@ void route_ready_get(struct api_call *call)
         route_health_get(call);
 }
 
-/* ---- writing
- * ------------------------------------------------------------------------------------------ */
+/* ---- writing ---- */
 
 static void head(struct buf *out, const char *name, const char *type, const char *help)
 {
@@ -60,9 +59,7 @@ static void decimal(struct buf *out, int64_t value, int64_t scale, int digits)
                (long long)(value < 0 ? -(value % scale) : value % scale));
 }
 
-/* ---- what
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- what ---- */
 
 static void workloads(const struct engine *e, struct buf *out)
 {

@@ -7,8 +7,7 @@
 #define PAGE_DEFAULT 1000
 #define PAGE_MOST 10000
 
-/* ---- a node as a record
- * ----------------------------------------------------------------------------- */
+/* ---- a node as a record ---- */
 
 static const char *node_state_name(enum engine_node_state state)
 {
@@ -95,9 +94,7 @@ static void render_node(struct api_call *call, const struct render *r,
     node_replicas(r, node, ret);
 }
 
-/* ---- reads
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- reads ---- */
 
 /* The first node with an id above `after`. */
 static size_t node_index_after(const struct engine *e, engine_id after)
@@ -160,9 +157,7 @@ void route_node_get(struct api_call *call, const struct core_view *view)
     call_answer(call, 200, &api_node_record, &record);
 }
 
-/* ---- changes
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- changes ---- */
 
 static void changed_then(struct api_call *call, const struct core_answer *answer)
 {
@@ -202,9 +197,7 @@ void route_node_undrain(struct api_call *call, const struct core_view *view)
     change(call, view, ENGINE_NODE_UNDRAIN, false);
 }
 
-/* ---- many at once
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- many at once ---- */
 
 static void add_then(struct api_call *call, const struct core_answer *answer)
 {

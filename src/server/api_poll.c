@@ -55,8 +55,7 @@ static void take_out(struct api_polls *s, struct poll *poll)
         map_remove(&s->by_node, poll->node);
 }
 
-/* ---- answers
- * ---------------------------------------------------------------------------------------- */
+/* ---- answers ---- */
 
 static void answer_unchanged(struct poll *poll)
 {
@@ -88,8 +87,7 @@ static void answer_query(struct api_call *call, const struct core_view *view)
     answer_desired(call->own, view->engine, view->now);
 }
 
-/* ---- coming in
- * ---------------------------------------------------------------------------------------- */
+/* ---- coming in ---- */
 
 static void hold(struct api_polls *s, struct poll *poll, const struct engine *e)
 {
@@ -184,8 +182,7 @@ void route_agent_poll(struct api_call *call)
     call_query(call, check);
 }
 
-/* ---- going out
- * ------------------------------------------------------------------------------------------ */
+/* ---- going out ---- */
 
 /* The polls of nodes whose desired state has changed, linked by poll.link to `ret`. */
 static size_t take_changed(struct api_polls *s, const struct engine_result *result,

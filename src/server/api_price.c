@@ -124,8 +124,7 @@ void route_price_history(struct api_call *call, const struct core_view *view)
     call_answer(call, 200, &api_price_history_record, &history);
 }
 
-/* ---- asks
- * -------------------------------------------------------------------------------------------- */
+/* ---- asks ---- */
 
 static void ask_then(struct api_call *call, const struct core_answer *answer)
 {

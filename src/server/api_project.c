@@ -42,8 +42,7 @@ void route_project_get(struct api_call *call, const struct core_view *view)
     call_answer(call, 200, &api_project_record, &record);
 }
 
-/* ---- changes
- * ------------------------------------------------------------------------------------------ */
+/* ---- changes ---- */
 
 static void change_then(struct api_call *call, const struct core_answer *answer)
 {

@@ -11,9 +11,10 @@
 
 #include <pthread.h>
 
-#define PUMP_WINDOW ((size_t)2 << 20) /* bytes that may wait for a client before its pump sleeps   \
-                                       */
-#define PUMP_LIMIT ((size_t)8 << 20)  /* and before it is cut off */
+#define PUMP_WINDOW                                                                                \
+    ((size_t)2 << 20)                /* bytes that may wait for a client before its pump sleeps    \
+                                      */
+#define PUMP_LIMIT ((size_t)8 << 20) /* and before it is cut off */
 
 struct pumps {
     pthread_mutex_t lock; /* of the pumps and whatever they share */

@@ -20,8 +20,7 @@ static void rate_append(struct buf *out, udollar rate, const char *per)
     buf_printf(out, " per %s", per);
 }
 
-/* ---- quote
- * -------------------------------------------------------------------------------------------- */
+/* ---- quote ---- */
 
 static const char *const freedom_names[MARKET_FREEDOM_COUNT] = {
     [FREEDOM_NONE] = "as_is",         [FREEDOM_PREEMPTIBLE] = "preemptible",
@@ -138,9 +137,7 @@ void route_workload_quote(struct api_call *call)
         call_query(call, quote_read);
 }
 
-/* ---- why
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- why ---- */
 
 static const char *obstacle_name(enum market_obstacle obstacle)
 {

@@ -92,8 +92,7 @@ bool call_submit(struct api_call *call, bool quote, struct engine_submit *ret)
     return true;
 }
 
-/* ---- submit
- * ------------------------------------------------------------------------------------------ */
+/* ---- submit ---- */
 
 static uint64_t hash_of_body(const struct http_request *r)
 {
@@ -163,8 +162,7 @@ void route_workload_submit(struct api_call *call)
         call_push(call, command, 1, submit_then);
 }
 
-/* ---- changes
- * ------------------------------------------------------------------------------------------- */
+/* ---- changes ---- */
 
 static void change_then(struct api_call *call, const struct core_answer *answer)
 {

@@ -17,8 +17,7 @@
     (ENDED_STATES | 1u << WORKLOAD_WAITING | 1u << WORKLOAD_ASSIGNED | 1u << WORKLOAD_RUNNING |    \
      1u << WORKLOAD_PREEMPTING)
 
-/* ---- rows of the tables
- * ------------------------------------------------------------------------------ */
+/* ---- rows of the tables ---- */
 
 static void past_workload(const struct render *r, const struct table_workload *row,
                           struct api_workload *ret)
@@ -74,8 +73,7 @@ bool call_past_workload(struct api_call *call, const struct core_view *view,
     return true;
 }
 
-/* ---- the list: two orders of ids, newest first, become one
- * ------------------------------------------------ */
+/* ---- the list: two orders of ids, newest first, become one ---- */
 
 struct merge {
     struct api_call *call;
@@ -248,8 +246,7 @@ void route_workload_list(struct api_call *call, const struct core_view *view)
     call_answer(call, 200, &api_workloads_record, &list);
 }
 
-/* ---- one workload's page
- * ------------------------------------------------------------------------------------ */
+/* ---- one workload's page ---- */
 
 static struct str request_json(struct arena *arena, struct str packed)
 {

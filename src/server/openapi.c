@@ -9,8 +9,7 @@
 
 #define RECORDS_MOST 128
 
-/* ---- schemas: every record that a route names, and what those hold
- * ------------------------------------ */
+/* ---- schemas: every record that a route names, and what those hold ---- */
 
 struct schemas {
     const struct record *records[RECORDS_MOST];
@@ -48,8 +47,7 @@ static void write_schemas(struct buf *out)
     json_close(out, '}');
 }
 
-/* ---- pieces
- * ---------------------------------------------------------------------------------------------- */
+/* ---- pieces ---- */
 
 static void text_member(struct buf *out, const char *key, const char *text)
 {

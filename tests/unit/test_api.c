@@ -12,8 +12,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 
-/* ---- routes
- * ------------------------------------------------------------------------------------------ */
+/* ---- routes ---- */
 
 static void test_each_route_is_whole(void **state)
 {
@@ -89,8 +88,7 @@ static void test_document_names_every_route(void **state)
     buf_fini(&out);
 }
 
-/* ---- refusals
- * ------------------------------------------------------------------------------------------ */
+/* ---- refusals ---- */
 
 static struct engine *engine_with_nodes(engine_id ret_nodes[2])
 {
@@ -183,8 +181,7 @@ static void test_positions(void **state)
         assert_false(position_parse(str_from(bad[i]), &a));
 }
 
-/* ---- desired state
- * ----------------------------------------------------------------------------------------- */
+/* ---- desired state ---- */
 
 static struct str packed_request(struct arena *arena)
 {
