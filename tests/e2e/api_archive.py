@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Archives by the hash of their content, each project's its own; the binary; tokens to join with."""
 import hashlib
+import io
 import os
 import pathlib
 import socket
 import subprocess
+import tarfile
 
 import harness
 
@@ -29,8 +31,18 @@ def files(cluster):
     return sorted(p.name for p in (cluster.data / "archives").rglob("*") if p.is_file())
 
 
+def packed(size):
+    """An archive that an agent can unpack."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        info = tarfile.TarInfo("workdir/data")
+        info.size = size
+        tar.addfile(info, io.BytesIO(os.urandom(size)))
+    return out.getvalue()
+
+
 def archives(cluster):
-    body = os.urandom(3 << 20)
+    body = packed(3 << 20)
     name, answer = put(cluster, body)
     assert answer == 200 and files(cluster) == [name], files(cluster)
     assert put(cluster, body) == (name, 200)
@@ -80,7 +92,7 @@ def agents(cluster, name, body):
     agent = (cluster.folder / "agent-1/key").read_text().strip()
     assert status(cluster, "GET", f"/v1/archives/{name}", key=agent) == 404
     work = cluster.submit(SMALL | {"archive": name})
-    harness.wait("it is placed", lambda: cluster.status(work)["state"] != "waiting")
+    cluster.wait_state(work, "running")
     assert cluster.request("GET", f"/v1/archives/{name}", key=agent, raw=True) == body
     assert status(cluster, "PUT", f"/v1/archives/{name}", body, key=agent) == 403
 
