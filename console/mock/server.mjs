@@ -47,7 +47,9 @@ function events(request, response) {
   let left = 12;
   const live = (e) => {
     write(e);
-    if (--left === 0) response.end();
+    if (--left > 0) return;
+    world.listeners.delete(live);
+    response.end();
   };
   world.listeners.add(live);
   response.on('close', () => world.listeners.delete(live));
