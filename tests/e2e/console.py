@@ -14,7 +14,10 @@ def main():
     packages = harness.SOURCE / "console/node_modules/playwright-core"
     if not node or not chromium or not packages.is_dir():
         harness.skip("node, chromium or the console's packages are missing")
-    with harness.Cluster(agents=2) as cluster:
+    pages = harness.SOURCE / "build/console"
+    if not (pages / "index.html").is_file():
+        harness.skip("the console is not built (tools/build console)")
+    with harness.Cluster(agents=2, serve_options=["--console", str(pages)]) as cluster:
         made = cluster.request("POST", "/v1/console/codes", {})
         link = f"{cluster.url}/#code={made['code']}"
         script = harness.SOURCE / "tests/e2e/console/console.mjs"
