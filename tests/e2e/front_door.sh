@@ -58,6 +58,9 @@ TESSERA_SERVER=http://127.0.0.1:$port_b TESSERA_KEY=$(key b) timeout 120 example
     >"$work/preemption.out" 2>&1 || fail "examples/preemption"
 expect "$work/preemption.out" "hurried: step 3"
 
+ask() { TESSERA_SERVER=http://127.0.0.1:$port_a TESSERA_KEY=$(key a) "$TESSERA" "$@"; }
+long=$(ask submit --preemptible --cpus 0.1 -- sleep 600)
+until ask status "$long" | grep -q '^state *running'; do sleep 0.1; done
 DATA=$work/a PORT=$port_a tools/down >"$work/down.out" 2>&1 || fail "down"
 expect "$work/down.out" "the data stays"
 ! DATA=$work/a PORT=$port_a LISTEN=192.0.2.77 tools/up >"$work/nowhere.out" 2>&1 || fail "listens on an address of another machine"
@@ -67,11 +70,13 @@ expect "$work/nowhere.out" "cannot listen on 192.0.2.77"
 DATA=$work/a PORT=$port_a LISTEN=127.0.0.9 tools/up >"$work/on.out" 2>&1 || fail "up after down"
 expect "$work/on.out" "step 5 of 5"
 expect "$work/on.out" "takes the code too"
+[ "$(ask status "$long" | grep -c ' preempting ')" = 1 ] || fail "down sent work from node to node: $(ask status "$long")"
+ask status "$long" | grep -q '^state *running, attempt 2' || fail "up did not go on with it: $(ask status "$long")"
 ! grep -qF "leads to another server" "$work/on.out" || fail "the user's client.yaml is taken for another server's"
-node_add() { TESSERA_SERVER=http://127.0.0.1:$port_a TESSERA_KEY=$(key a) "$TESSERA" node add >"$work/add.out" 2>&1; }
-node_add || fail "node add"
+ask node add >"$work/add.out" 2>&1 || fail "node add"
 expect "$work/add.out" "https://127.0.0.9:$port_a/v1/binary"
 DATA=$work/a PORT=$port_a tools/down >"$work/down.out" 2>&1 || fail "down"
-DATA=$work/a PORT=$port_a tools/up >"$work/kept.out" 2>&1 || fail "up, listening as before"
+# By sudo, for somebody who has no home.
+DATA=$work/a PORT=$port_a SUDO_USER=nobody tools/up >"$work/kept.out" 2>&1 || fail "up, listening as before"
 expect "$work/kept.out" "and on 127.0.0.9"
 echo "ok"
