@@ -321,7 +321,8 @@ static void on_charged(struct world *w, struct track *t, const struct market_eve
 static udollar *sum_of(struct world *w, struct market_account name)
 {
     for (size_t i = 0; i < w->sum_count; i++)
-        if (w->sums[i].name.kind == name.kind && w->sums[i].name.id == name.id)
+        if (w->sums[i].name.kind == name.kind && w->sums[i].name.id == name.id &&
+            w->sums[i].name.currency == name.currency)
             return &w->sums[i].balance;
     ARRAY_RESERVE(w->sums, w->sum_count, w->sum_capacity);
     w->sums[w->sum_count] = (struct account_sum){.name = name};
@@ -367,6 +368,14 @@ static void check_accounts(struct world *w)
                        (int)w->sums[i].name.kind, NAME(w, w->sums[i].name.id),
                        (long long)market_balance(w->m, w->sums[i].name),
                        (long long)w->sums[i].balance);
+    }
+    for (size_t i = 0; i < w->sum_count; i++) {
+        const struct account_sum *a = &w->sums[i];
+        if (a->name.kind == ACCOUNT_TENANT && a->name.currency == CURRENCY_MONEY &&
+            market_spent(w->m, a->name.id) != -a->balance)
+            world_fail(w, "invariant 25: %s has spent %lld, its account says %lld",
+                       NAME(w, a->name.id), (long long)market_spent(w->m, a->name.id),
+                       (long long)-a->balance);
     }
     if (sum != 0)
         world_fail(w, "invariant 25: the ledger does not add up to zero");
