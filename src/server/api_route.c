@@ -22,7 +22,7 @@ const struct api_route api_routes[] = {
      .handle = route_workload_submit, .takes = "application/json application/yaml", .status = 201},
     {HTTP_GET, "/v1/workloads", VIEWER, NULL, &api_workloads_record, "project state " PAGE,
      "Lists workloads, newest first.",
-     .read = route_workload_list},
+     .read = route_workload_list, .tables = true},
     {HTTP_GET, "/v1/workloads/{id}", VIEWER, NULL, &api_workload_record, NULL,
      "One workload with its placements and its history.",
      .read = route_workload_get, .tables = true},
