@@ -170,6 +170,13 @@ static void pools_refill(struct market *m)
     xfree(h.items);
 }
 
+void pools_refill_all(struct market *m)
+{
+    for (uint32_t i = 1; i < m->pool_count; i++)
+        m->pools[i].dirty = true;
+    pools_refill(m);
+}
+
 /* ---- who arrived or rose ------------------------------------------------------------------------------------ */
 
 static bool class_is_done(const struct market *m, const struct class *c)

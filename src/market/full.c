@@ -23,21 +23,37 @@ struct full {
     struct option *options;
     uint32_t option_capacity;
     uint32_t *failed; /* by form: the least number of replicas that did not fit; 0 = none */
+    int64_t *costs;   /* by form and alternative */
     int64_t *room;    /* by slope: quota left, on the curve's first line */
     uint32_t *form_first, *line_slopes; /* by form, and from there by line: its slope */
 };
 
 /* ---- order ------------------------------------------------------------------------------------------------ */
 
+/* What each alternative of each form costs a unit at the cheapest of its lines. */
+static void costs_find(struct full *f)
+{
+    const struct market *m = f->m;
+    f->costs = xcalloc((size_t)m->form_count * MARKET_ALTERNATIVES_MAX, sizeof *f->costs);
+    for (uint32_t i = 1; i < m->form_count; i++) {
+        const struct form *form = &m->forms[i];
+        int64_t *costs = f->costs + (size_t)i * MARKET_ALTERNATIVES_MAX;
+        for (uint32_t j = 0; j < form->alternative_count; j++)
+            costs[j] = 2 * (int64_t)MARKET_RATE_MAX;
+        for (uint32_t j = 0; j < form->used_count; j++) {
+            const struct line *l = &form->lines[j];
+            costs[l->alternative] = MIN(costs[l->alternative], l->transfer + f->d->groups[f->d->group_of[l->pool]].price);
+        }
+    }
+}
+
 static int64_t bid_rank(const struct full *f, const struct bid *b)
 {
-    const struct form *form = class_form(f->m, &f->m->classes[b->class]);
+    uint32_t form = f->m->classes[b->class].form, count = f->m->forms[form].alternative_count;
+    const int64_t *costs = f->costs + (size_t)form * MARKET_ALTERNATIVES_MAX;
     int64_t best = INT64_MIN;
-    for (uint32_t i = 0; i < form->used_count; i++) {
-        const struct line *l = &form->lines[i];
-        int64_t price = f->d->groups[f->d->group_of[l->pool]].price;
-        best = MAX(best, (int64_t)bid_value(b, l->alternative) - l->transfer - price);
-    }
+    for (uint32_t i = 0; i < count; i++)
+        best = MAX(best, (int64_t)bid_value(b, i) - costs[i]);
     return best;
 }
 
@@ -68,18 +84,18 @@ static void ties_order(const struct market *m, struct ranked *order, uint32_t co
         }
 }
 
+/* Those that the guides would admit somewhere; who else fits into what they leave, refill finds. */
 static void order_build(struct full *f)
 {
     struct market *m = f->m;
+    costs_find(f);
     f->order = xcalloc(m->bid_count, sizeof *f->order);
     for (uint32_t i = 1; i < m->bid_count; i++) {
         if (!m->bids[i].waiting)
             continue;
         int64_t rank = bid_rank(f, &m->bids[i]);
-        if (rank < -(int64_t)MARKET_RATE_MAX)
-            continue;
-        int64_t key = (int64_t)MARKET_RATE_MAX - CLAMP(rank, -(int64_t)MARKET_RATE_MAX, (int64_t)MARKET_RATE_MAX);
-        f->order[f->count++] = (struct ranked){(uint32_t)key, i};
+        if (rank >= 0)
+            f->order[f->count++] = (struct ranked){(uint32_t)(MARKET_RATE_MAX - MIN(rank, MARKET_RATE_MAX)), i};
     }
     struct ranked *spare = xcalloc(f->count + 1, sizeof *spare);
     radix_pass(f->order, spare, f->count, 0);
@@ -123,11 +139,12 @@ static uint32_t options_find(struct full *f, const struct candidate *c, int64_t 
     for (uint32_t i = 0; i < c->form->used_count; i++) {
         const struct line *l = &c->form->lines[i];
         int64_t net = candidate_net(c, l);
-        if (net < f->m->pools[l->pool].lowest_ask || !line_may_be_free(f->m, c, l))
+        int64_t margin = net - f->d->groups[f->d->group_of[l->pool]].price;
+        if (margin < 0 || !line_may_be_free(f->m, c, l))
             continue;
         uint32_t slope = f->line_slopes[f->form_first[c->form - f->m->forms] + i];
-        f->options[count++] = (struct option){.line = i, .slope = slope,
-            .margin = net - f->d->groups[f->d->group_of[l->pool]].price, .in_quota = f->room[slope] >= units / 2};
+        f->options[count++] = (struct option){.line = i, .slope = slope, .margin = margin,
+            .in_quota = f->room[slope] >= units / 2};
     }
     return count;
 }
@@ -198,7 +215,8 @@ void full_clear(struct market *m, struct dual *d)
     slopes_index(&f);
     order_build(&f);
     pack(&f);
-    void *arrays[] = {f.order, f.options, f.failed, f.room, f.form_first, f.line_slopes};
+    pools_refill_all(m);
+    void *arrays[] = {f.order, f.costs, f.options, f.failed, f.room, f.form_first, f.line_slopes};
     for (size_t i = 0; i < ARRAY_COUNT(arrays); i++)
         xfree(arrays[i]);
 }

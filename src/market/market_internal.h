@@ -533,6 +533,8 @@ struct account *account_get(struct market *m, struct market_account name);
 void clear_batch(struct market *m);
 /* A place was found: it starts, or its project cannot pay and it is set aside. */
 void bid_place(struct market *m, uint32_t bid, struct plan *plan);
+/* Fills whatever is free with the best of those that wait. */
+void pools_refill_all(struct market *m);
 /* A free site was refused by the menu alone: a tick is wanted. */
 void note(struct market *m, const struct plan *plan);
 void clear_finish(struct market *m); /* tells what was decided */
