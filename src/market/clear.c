@@ -155,7 +155,7 @@ static void hope_try(struct market *m, struct hopes *h)
     hope_sink(m, h, 0);
 }
 
-static void pools_refill(struct market *m)
+void pools_refill(struct market *m)
 {
     struct hopes h = {0};
     for (uint32_t i = 1; i < m->pool_count; i++) {
@@ -216,7 +216,7 @@ static uint32_t class_next(const struct market *m)
     return best;
 }
 
-static uint32_t head_try(struct market *m, uint32_t class)
+uint32_t head_try(struct market *m, uint32_t class)
 {
     uint32_t bid = tree_first(m, m->classes[class].waiting), victims = 0;
     struct candidate c = bid_candidate(m, &m->bids[bid]);

@@ -5,6 +5,8 @@
  * anybody having been told (MARKET.md section 5). */
 #include "market/dual.h"
 
+#define FULL_ROUNDS 3
+
 struct ranked { /* radix sorted: the key is the rank, highest first */
     uint32_t key, bid;
 };
@@ -191,6 +193,24 @@ static void pack(struct full *f)
     }
 }
 
+/* Those that the guides admit and that found no place displace who gains less; what that leaves is
+ * filled at once. False where nothing moved. */
+static bool displace(struct full *f)
+{
+    struct market *m = f->m;
+    uint32_t victims = 0;
+    for (uint32_t i = 0; i < f->count; i++) {
+        const struct bid *b = &m->bids[f->order[i].bid];
+        if (!b->waiting || tree_first(m, m->classes[b->class].waiting) != f->order[i].bid)
+            continue;
+        uint32_t here = head_try(m, b->class);
+        victims += here;
+        if (here)
+            pools_refill(m);
+    }
+    return victims > 0;
+}
+
 static void slopes_index(struct full *f)
 {
     const struct market *m = f->m;
@@ -216,6 +236,8 @@ void full_clear(struct market *m, struct dual *d)
     order_build(&f);
     pack(&f);
     pools_refill_all(m);
+    for (int round = 0; round < FULL_ROUNDS && displace(&f); round++)
+        ;
     void *arrays[] = {f.order, f.costs, f.options, f.failed, f.room, f.form_first, f.line_slopes};
     for (size_t i = 0; i < ARRAY_COUNT(arrays); i++)
         xfree(arrays[i]);

@@ -535,6 +535,9 @@ void clear_batch(struct market *m);
 void bid_place(struct market *m, uint32_t bid, struct plan *plan);
 /* Fills whatever is free with the best of those that wait. */
 void pools_refill_all(struct market *m);
+void pools_refill(struct market *m); /* of the pools where something came free */
+/* Tries the best bid of a class that waits; returns how many leases it displaced. */
+uint32_t head_try(struct market *m, uint32_t class);
 /* A free site was refused by the menu alone: a tick is wanted. */
 void note(struct market *m, const struct plan *plan);
 void clear_finish(struct market *m); /* tells what was decided */

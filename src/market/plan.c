@@ -6,6 +6,8 @@
 #include "base/sort.h"
 #include "market/market_internal.h"
 
+#define EVICT_LINES 8 /* pools that one bid looks at for victims */
+
 void plan_fini(struct plan *plan)
 {
     site_fini(&plan->site);
@@ -72,14 +74,14 @@ bool plan_at(const struct market *m, const struct candidate *c, const struct lin
 
 struct option {
     const struct line *line;
-    int64_t most; /* milli-rate */
+    int64_t expected, most; /* milli-rate: over the guide or the post; at best */
 };
 
 static int option_compare(const void *x, const void *y, const void *context)
 {
     (void)context;
     const struct option *a = x, *b = y;
-    int c = COMPARE(b->most, a->most);
+    int c = COMPARE(b->expected, a->expected);
     return c ? c : COMPARE(a->line, b->line);
 }
 
@@ -89,8 +91,8 @@ static void plan_free(const struct market *m, const struct candidate *c, struct 
     for (uint32_t i = 0; i < c->form->used_count; i++) {
         const struct line *line = &c->form->lines[i];
         if (line_may_be_free(m, c, line))
-            options[count++] = (struct option){line,
-                mul_checked(candidate_net(c, line) - m->pools[line->pool].post, candidate_units(c, line))};
+            options[count++] = (struct option){.line = line,
+                .expected = mul_checked(candidate_net(c, line) - m->pools[line->pool].post, candidate_units(c, line))};
     }
     sort(options, count, sizeof *options, option_compare, NULL);
     for (uint32_t i = 0; i < count && ret->site.count == 0; i++)
@@ -112,22 +114,27 @@ static int64_t gain_most(const struct market *m, const struct candidate *c, cons
     return narrow_checked(MAX(most, 0));
 }
 
+/* The lines where the guides promise most come first; after EVICT_LINES of them it is given up. */
 static void plan_evict(const struct market *m, struct scratch *s, const struct candidate *c, struct plan *ret)
 {
-    uint32_t count = 0;
+    uint32_t count = 0, tried = 0;
     struct option *options = NULL;
     for (uint32_t i = 0; i < c->form->used_count; i++) {
-        int64_t most = gain_most(m, c, &c->form->lines[i]);
+        const struct line *line = &c->form->lines[i];
+        int64_t most = gain_most(m, c, line);
         if (most <= 0)
             continue;
         if (options == NULL)
             options = xcalloc(c->form->used_count, sizeof *options);
-        options[count++] = (struct option){&c->form->lines[i], most};
+        options[count++] = (struct option){line,
+            mul_checked(candidate_net(c, line) - m->pools[line->pool].guide, candidate_units(c, line)), most};
     }
     sort(options, count, sizeof *options, option_compare, NULL);
-    for (uint32_t i = 0; i < count && ret->gain < options[i].most; i++)
-        if (candidate_fits(m, c, options[i].line))
+    for (uint32_t i = 0; i < count && tried < EVICT_LINES; i++)
+        if (options[i].most > ret->gain && candidate_fits(m, c, options[i].line)) {
             evict_at(m, s, c, options[i].line, ret);
+            tried++;
+        }
     xfree(options);
 }
 
