@@ -22,6 +22,7 @@ struct full {
     struct dual *d;
     struct ranked *order;
     uint32_t count;
+    bool quota; /* only where a quota is left */
     struct option *options;
     uint32_t option_capacity;
     uint32_t *failed; /* by form: the least number of replicas that did not fit; 0 = none */
@@ -145,6 +146,8 @@ static uint32_t options_find(struct full *f, const struct candidate *c, int64_t 
         if (margin < 0 || !line_may_be_free(f->m, c, l))
             continue;
         uint32_t slope = f->line_slopes[f->form_first[c->form - f->m->forms] + i];
+        if (f->quota && f->room[slope] < units / 2)
+            continue;
         f->options[count++] = (struct option){.line = i, .slope = slope, .margin = margin,
             .in_quota = f->room[slope] >= units / 2};
     }
@@ -179,12 +182,18 @@ static bool bid_pack(struct full *f, uint32_t bid)
     return false;
 }
 
-static void pack(struct full *f)
+/* First within the quotas alone, so that those who may go elsewhere leave room for those who may not;
+ * then wherever there is room. */
+static void pack(struct full *f, bool quota)
 {
     struct market *m = f->m;
+    f->quota = quota;
+    memset(f->failed, 0, m->form_count * sizeof *f->failed);
     for (uint32_t i = 0; i < f->count; i++) {
         const struct bid *b = &m->bids[f->order[i].bid];
         const struct class *k = &m->classes[b->class];
+        if (!b->waiting)
+            continue;
         if (f->failed[k->form] && k->replicas >= f->failed[k->form])
             continue;
         uint32_t form = k->form, replicas = k->replicas;
@@ -234,7 +243,8 @@ void full_clear(struct market *m, struct dual *d)
     struct full f = {.m = m, .d = d, .failed = xcalloc(m->form_count, sizeof *f.failed)};
     slopes_index(&f);
     order_build(&f);
-    pack(&f);
+    pack(&f, true);
+    pack(&f, false);
     pools_refill_all(m);
     for (int round = 0; round < FULL_ROUNDS && displace(&f); round++)
         ;
