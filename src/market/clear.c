@@ -6,6 +6,7 @@
 #include "base/sort.h"
 #include "market/dual.h"
 
+#define SCALE_ONE 1000000
 #define EVICTIONS_MAX 4096 /* of one batch: the rest waits for the next tick */
 
 struct candidate bid_candidate(const struct market *m, const struct bid *b)
@@ -108,23 +109,55 @@ static bool head_may_fit(const struct market *m, uint32_t class, uint32_t line)
     return pool_nodes_from(p, pool_step(p, &f->choices[l->alternative].amounts)) >= need;
 }
 
+/* What is free in a pool, for one compare a class. */
+struct hole {
+    const struct pool *p;
+    int64_t units;
+    uint32_t nodes_from[STEP_ROWS]; /* nodes at this step or above */
+};
+
+static void hole_find(const struct pool *p, struct hole *ret)
+{
+    uint32_t sum = 0;
+    ret->p = p;
+    ret->units = p->units_milli - p->used_milli;
+    for (uint32_t row = row_untouched(p) + 1; row-- > 0;)
+        ret->nodes_from[row] = sum += p->counts[row];
+}
+
+/* Nothing of a member can be free where this says no. */
+static bool hole_may_hold(const struct hole *h, const struct member *k, int64_t scale)
+{
+    int64_t each = scale == SCALE_ONE ? k->each : mul_div_floor(k->each, scale, SCALE_ONE);
+    int64_t whole = h->p->by_core ? mul_div_floor(each, h->p->steps, h->p->sample.amounts.core_milli) : each / 1000;
+    uint32_t row = each == 0 ? 0 : (uint32_t)MIN(1 + whole, (int64_t)row_untouched(h->p));
+    return h->nodes_from[row] >= k->nodes;
+}
+
+static void hopes_of_curve(const struct market *m, const struct hole *hole, struct curve_use use, struct hopes *h)
+{
+    const struct curve *c = &m->curves[use.curve];
+    const struct curve_line *l = &c->lines[use.line];
+    int64_t most = l->scale == SCALE_ONE ? hole->units : mul_div_ceil(hole->units, SCALE_ONE, MAX(l->scale, 1));
+    int64_t least = l->ratio ? mul_div_floor(hole->p->lowest_ask + l->transfer, RATIO_ONE, l->ratio) : INT64_MAX;
+    for (uint32_t j = 0; j < c->member_count && c->members[j].units <= most; j++) {
+        const struct member *k = &c->members[j];
+        if (k->head < least || k->head < 0 || !hole_may_hold(hole, k, l->scale))
+            continue;
+        ARRAY_RESERVE(h->items, h->count, h->capacity);
+        int64_t key = k->head * l->ratio / RATIO_ONE - l->transfer - hole->p->guide;
+        h->items[h->count++] = (struct hope){key + 1, k->class, use.line};
+    }
+}
+
 static void hopes_collect(const struct market *m, uint32_t pool, struct hopes *h)
 {
     const struct pool *p = &m->pools[pool];
-    int64_t hole = p->units_milli - p->used_milli;
-    for (uint32_t i = 0; i < p->use_count && hole > 0; i++) {
-        const struct curve *c = &m->curves[p->uses[i].curve];
-        const struct curve_line *l = &c->lines[p->uses[i].line];
-        int64_t most = l->scale == 1000000 ? hole : mul_div_ceil(hole, 1000000, MAX(l->scale, 1));
-        for (uint32_t j = 0; j < c->member_count && c->members[j].units <= most; j++) {
-            const struct member *k = &c->members[j];
-            if (k->head < 0 || mul_div_ceil(k->head, l->ratio, RATIO_ONE) - l->transfer < p->lowest_ask ||
-                !head_may_fit(m, k->class, p->uses[i].line))
-                continue;
-            ARRAY_RESERVE(h->items, h->count, h->capacity);
-            h->items[h->count++] = (struct hope){hope_key(m, k->class, p->uses[i].line), k->class, p->uses[i].line};
-        }
-    }
+    struct hole hole;
+    hole_find(p, &hole);
+    for (uint32_t i = 0; i < p->use_count && hole.units > 0; i++)
+        if (m->curves[p->uses[i].curve].waiting)
+            hopes_of_curve(m, &hole, p->uses[i], h);
 }
 
 /* Tries the best hope and drops it, or puts it back with the class's next head. */
@@ -196,26 +229,6 @@ static int64_t class_rank(const struct market *m, const struct class *c)
     return best;
 }
 
-static uint32_t class_next(const struct market *m)
-{
-    uint32_t best = 0;
-    int64_t best_rank = 0;
-    for (uint32_t i = 0; i < m->touched_count; i++) {
-        uint32_t slot = m->touched[i];
-        const struct class *c = &m->classes[slot];
-        if (class_is_done(m, c))
-            continue;
-        int64_t rank = class_rank(m, c);
-        if (best == 0 || rank > best_rank ||
-            (rank == best_rank && bid_compare(&m->bids[tree_first(m, c->waiting)],
-                                              &m->bids[tree_first(m, m->classes[best].waiting)]) < 0)) {
-            best = slot;
-            best_rank = rank;
-        }
-    }
-    return best;
-}
-
 uint32_t head_try(struct market *m, uint32_t class)
 {
     uint32_t bid = tree_first(m, m->classes[class].waiting), victims = 0;
@@ -228,6 +241,7 @@ uint32_t head_try(struct market *m, uint32_t class)
         m->classes[class].failed_value = m->bids[bid].value;
     } else {
         victims = plan.site.victim_count;
+        m->classes[class].misses = 0;
         bid_place(m, bid, &plan);
     }
     plan_fini(&plan);
@@ -242,6 +256,108 @@ static bool any_dirty(const struct market *m)
     return false;
 }
 
+/* The classes that are to be looked at, best rank first. */
+static void touched_collect(const struct market *m, uint32_t first, struct hopes *h)
+{
+    for (uint32_t i = first; i < m->touched_count; i++) {
+        const struct class *c = &m->classes[m->touched[i]];
+        if (class_is_done(m, c))
+            continue;
+        ARRAY_RESERVE(h->items, h->count, h->capacity);
+        h->items[h->count++] = (struct hope){class_rank(m, c), m->touched[i], 0};
+    }
+    for (uint32_t i = h->count / 2 + 1; i-- > 0;)
+        hope_sink(m, h, i);
+}
+
+/* Tries the best of them; true where it started, and its class may have more. */
+static bool touched_try(struct market *m, struct hopes *h, uint32_t *victims)
+{
+    uint32_t class = h->items[0].class;
+    if (!class_is_done(m, &m->classes[class])) {
+        int64_t rank = class_rank(m, &m->classes[class]);
+        if (rank < h->items[0].key) {
+            h->items[0].key = rank;
+            hope_sink(m, h, 0);
+            return false;
+        }
+        *victims += head_try(m, class);
+    }
+    if (class_is_done(m, &m->classes[class])) {
+        h->items[0] = h->items[--h->count];
+        hope_sink(m, h, 0);
+    }
+    return true;
+}
+
+/* Until nobody who was touched, or whom that touched, can start. */
+static void touched_clear(struct market *m)
+{
+    struct hopes h = {0};
+    uint32_t victims = 0, seen = 0;
+    do {
+        touched_collect(m, seen, &h);
+        seen = m->touched_count;
+        while (h.count && victims < EVICTIONS_MAX && m->touched_count == seen) {
+            touched_try(m, &h, &victims);
+            if (any_dirty(m))
+                pools_refill(m);
+        }
+    } while (m->touched_count > seen && victims < EVICTIONS_MAX);
+    xfree(h.items);
+}
+
+/* ---- at a tick --------------------------------------------------------------------------------------------- */
+
+/* The least value that has a margin over the guides somewhere. */
+static int64_t curve_threshold(const struct market *m, const struct curve *c)
+{
+    int64_t least = INT64_MAX;
+    for (uint32_t i = 0; i < c->line_count; i++) {
+        const struct curve_line *l = &c->lines[i];
+        if (l->ratio)
+            least = MIN(least, mul_div_floor(l->transfer + m->pools[l->pool].guide, RATIO_ONE, l->ratio));
+    }
+    return least;
+}
+
+static int hope_compare(const void *x, const void *y, const void *context)
+{
+    const struct market *m = context;
+    return hope_before(m, x, y) ? -1 : 1;
+}
+
+/* Who gets another chance to displace: minimum runs have ended and prices moved. The most promising
+ * come first, as many as the operator set; one that fails again and again is tried less often. */
+static void tick_candidates(struct market *m)
+{
+    struct hopes h = {0};
+    for (uint32_t i = 1; i < m->curve_count; i++) {
+        const struct curve *c = &m->curves[i];
+        int64_t threshold = c->waiting ? curve_threshold(m, c) : INT64_MAX;
+        for (uint32_t j = 0; j < c->member_count && threshold < INT64_MAX; j++) {
+            if (c->members[j].head < threshold)
+                continue;
+            ARRAY_RESERVE(h.items, h.count, h.capacity);
+            int64_t gain = (c->members[j].head - threshold) * (c->members[j].units / 1000 + 1);
+            h.items[h.count++] = (struct hope){gain, c->members[j].class, 0};
+        }
+    }
+    sort(h.items, h.count, sizeof *h.items, hope_compare, m);
+    uint32_t left = (uint32_t)m->settings[SETTING_SWEEP_CANDIDATES];
+    bool many = h.count > left / 4;
+    for (uint32_t i = 0; i < h.count && left > 0; i++) {
+        struct class *c = &m->classes[h.items[i].class];
+        if (many && m->batch % (1u << MIN(c->misses, 5)) != 0)
+            continue;
+        c->failed = false;
+        c->misses = (uint8_t)MIN(c->misses + 1, 5);
+        class_touch(m, h.items[i].class);
+        left--;
+    }
+    xfree(h.items);
+}
+
 /* The whole book, where it is to be cleared anew or much of it just came. */
 static void clear_whole(struct market *m)
 {
@@ -251,23 +367,28 @@ static void clear_whole(struct market *m)
         dual_solve(m->dual, COLD_ROUNDS);
     }
     full_clear(m, m->dual);
+    for (uint32_t i = 1; i < m->class_count; i++) {
+        struct class *c = &m->classes[i];
+        c->failed = c->waiting != 0;
+        c->failed_value = c->waiting ? m->bids[tree_first(m, c->waiting)].value : 0;
+    }
     m->clear_all = m->cold = false;
 }
 
+/* Mass arrival: more than this and an eighth of all that waits. */
+#define FULL_TOUCHED 1000
+
 void clear_batch(struct market *m)
 {
-    uint32_t victims = 0;
-    if (m->clear_all) {
+    if (m->clear_all || (m->touched_count > FULL_TOUCHED && m->touched_count > m->class_count / 8)) {
         clear_whole(m);
         return;
     }
+    if (m->ticked)
+        tick_candidates(m);
     if (any_dirty(m))
         pools_refill(m);
-    for (uint32_t class; victims < EVICTIONS_MAX && (class = class_next(m));) {
-        victims += head_try(m, class);
-        if (any_dirty(m))
-            pools_refill(m);
-    }
+    touched_clear(m);
 }
 
 void clear_finish(struct market *m)

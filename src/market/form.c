@@ -336,7 +336,11 @@ static void member_add(struct market *m, uint32_t class)
     uint32_t at = member_place(c, units, class);
     ARRAY_RESERVE(c->members, c->member_count, c->member_capacity);
     memmove(c->members + at + 1, c->members + at, (c->member_count - at) * sizeof *c->members);
-    c->members[at] = (struct member){.units = units, .head = -1, .class = class};
+    const struct form *f = class_form(m, k);
+    const struct market_amounts *a = &f->choices[f->lines[0].alternative].amounts;
+    bool by_units = m->pools[f->lines[0].pool].by_core || a->gpu_milli > 0;
+    c->members[at] = (struct member){.units = units, .head = -1, .class = class, .each = by_units ? f->lines[0].replica_milli : 0,
+        .nodes = f->alternatives[f->lines[0].alternative].level == LEVEL_NODE ? 1 : k->replicas};
     c->member_count++;
     class_head_changed(m, class);
 }

@@ -182,18 +182,6 @@ static struct refusal node_command(struct market *m, const struct market_command
 
 /* ---- leases, settings, accounts, ticks --------------------------------------------------------------- */
 
-/* Every class is looked at again in this batch. */
-static void clear_all(struct market *m)
-{
-    for (uint32_t i = 1; i < m->class_count; i++) {
-        m->classes[i].failed = false;
-        if (m->classes[i].waiting)
-            class_touch(m, i);
-    }
-    for (uint32_t i = 1; i < m->pool_count; i++)
-        m->pools[i].dirty = true;
-}
-
 static struct refusal lease_command(struct market *m, const struct market_command *c)
 {
     uint32_t bid = (uint32_t)map_get(&m->bid_by_id, c->lease.bid);
@@ -221,7 +209,7 @@ static struct refusal setting_set(struct market *m, enum market_setting name, in
     if (value < setting_range[name].least || value > setting_range[name].most)
         return refuse_bound("value", value, setting_range[name].least, setting_range[name].most);
     if (name == SETTING_HOLD && value == 0)
-        clear_all(m);
+        m->clear_all = true;
     m->settings[name] = value;
     return accept();
 }
@@ -263,7 +251,8 @@ static void tick(struct market *m)
     lease_tick(m);
     ledger_budgets(m);
     parked_release(m);
-    clear_all(m);
+    for (uint32_t i = 1; i < m->pool_count; i++)
+        m->pools[i].dirty = true;
 }
 
 /* ---- a batch ------------------------------------------------------------------------------------------ */

@@ -143,14 +143,16 @@ struct class {
     uint32_t bids;    /* in the book, wherever they stand */
     bool failed;      /* a head of this value did not start */
     bool touched;     /* to be looked at in this batch */
+    uint8_t misses;   /* ticks in a row at which it was tried in vain: it is tried less often */
     int64_t failed_value;
 };
 
 /* A class as its curve sees it: those that wait are met in order of size. */
 struct member {
     int64_t units; /* milli, of the whole bid, on the curve's first line */
-    int64_t head;  /* limit of the best bid that waits; −1 = none waits */
-    uint32_t class;
+    int64_t head;  /* value of the best bid that waits; −1 = none waits */
+    int64_t each;  /* milli, of a replica, likewise; 0 = its GPUs say nothing of where it fits */
+    uint32_t class, nodes; /* nodes: how many it needs */
 };
 
 struct rung {
