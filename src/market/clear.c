@@ -63,6 +63,7 @@ struct hope { /* the head of a class at one line */
 struct hopes {
     struct hope *items;
     uint32_t count, capacity;
+    uint32_t pools; /* with something free, among those looked at */
 };
 
 static bool hope_before(const struct market *m, const struct hope *a, const struct hope *b)
@@ -155,9 +156,19 @@ static void hopes_collect(const struct market *m, uint32_t pool, struct hopes *h
     const struct pool *p = &m->pools[pool];
     struct hole hole;
     hole_find(p, &hole);
+    h->pools += hole.units > 0;
     for (uint32_t i = 0; i < p->use_count && hole.units > 0; i++)
         if (m->curves[p->uses[i].curve].waiting)
             hopes_of_curve(m, &hole, p->uses[i], h);
+}
+
+/* Nothing is left to hope for where the last pool is full. */
+static void hopes_end(const struct market *m, struct hopes *h, uint32_t pool)
+{
+    if (m->pools[pool].units_milli > m->pools[pool].used_milli)
+        return;
+    if (--h->pools == 0)
+        h->count = 0;
 }
 
 /* Tries the best hope and drops it, or puts it back with the class's next head. */
@@ -181,8 +192,10 @@ static void hope_try(struct market *m, struct hopes *h)
         else
             note(m, &plan);
         plan_fini(&plan);
-        if (found)
+        if (found) {
+            hopes_end(m, h, c.form->lines[line].pool);
             return;
+        }
     }
     h->items[0] = h->items[--h->count];
     hope_sink(m, h, 0);

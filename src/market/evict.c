@@ -20,14 +20,9 @@ struct lift {
     uint32_t count, room_capacity;
 };
 
-struct victim {
-    uint32_t lease;
-    int64_t loss;
-};
-
 struct scratch {
     struct lift lift;
-    struct victim *victims;
+    uint32_t *victims; /* leases */
     uint32_t victim_count, victim_capacity;
     uint32_t *rack_fits;
     uint32_t rack_capacity;
@@ -220,7 +215,7 @@ static void victims_prune(struct walk *w, uint32_t node)
     struct scratch *s = w->s;
     uint32_t first = w->found_first, end = w->found_end, kept = s->victim_count;
     for (uint32_t i = s->victim_count; i-- > 0;) {
-        const struct lease *l = &w->m->leases[s->victims[i].lease];
+        const struct lease *l = &w->m->leases[s->victims[i]];
         bool needed = false;
         lift_lease(w, l, false);
         w->found_first = first;
@@ -231,11 +226,11 @@ static void victims_prune(struct walk *w, uint32_t node)
                 lift_lease(w, l, true);
         }
         if (!needed)
-            s->victims[i].lease = 0, kept--;
+            s->victims[i] = 0, kept--;
     }
     uint32_t count = 0;
     for (uint32_t i = 0; i < s->victim_count; i++)
-        if (s->victims[i].lease)
+        if (s->victims[i])
             s->victims[count++] = s->victims[i];
     s->victim_count = count;
     CHECK(count == kept);
@@ -248,8 +243,8 @@ static int64_t walk_gain(const struct walk *w, const struct site *site)
     int128 gain = (int128)w->value - site->ask_rate;
     time_ms wait = 0;
     for (uint32_t i = 0; i < w->s->victim_count; i++) {
-        const struct lease *l = &w->m->leases[w->s->victims[i].lease];
-        gain -= w->s->victims[i].loss;
+        const struct lease *l = &w->m->leases[w->s->victims[i]];
+        gain -= lease_loss(w->m, l);
         if (!l->fresh)
             wait = MAX(wait, w->m->bids[l->bid].notice);
     }
@@ -275,30 +270,29 @@ static void walk_offer(struct walk *w, struct plan *best)
     }
     site.victims = xcalloc(w->s->victim_count + 1, sizeof *site.victims);
     for (uint32_t i = 0; i < w->s->victim_count; i++)
-        site.victims[site.victim_count++] = w->s->victims[i].lease;
+        site.victims[site.victim_count++] = w->s->victims[i];
     site_fini(&best->site);
     best->site = site;
     best->gain = gain;
 }
 
-static void victim_add(struct scratch *s, uint32_t lease, int64_t loss)
+static void victim_add(struct scratch *s, uint32_t lease)
 {
     ARRAY_RESERVE(s->victims, s->victim_count, s->victim_capacity);
-    s->victims[s->victim_count++] = (struct victim){lease, loss};
+    s->victims[s->victim_count++] = lease;
 }
 
 /* Lifts one lease; true where the newcomer then fits. */
 static bool walk_step(struct walk *w, uint32_t lease, uint32_t *ret_node)
 {
     const struct lease *l = &w->m->leases[lease];
-    int64_t loss = lease_loss(w->m, l);
-    if (loss >= w->value || lease == w->c->lease)
+    if ((int128)l->density * l->units_milli >= (int128)w->value * 1000 || lease == w->c->lease)
         return false;
     if (!lease_evictable(w->m, l)) {
         w->is_protected = true;
         return false;
     }
-    victim_add(w->s, lease, loss);
+    victim_add(w->s, lease);
     lift_lease(w, l, true);
     for (uint32_t i = 0; i < l->placement_count; i++) {
         uint32_t rack = w->m->nodes[l->nodes[i]].rack;

@@ -21,7 +21,8 @@ int64_t lease_bonus(const struct market *m, const struct lease *l)
     time_ms horizon = MAX(m->settings[SETTING_HORIZON_MS], 1);
     if (l->fresh)
         return 0;
-    int64_t bonus = mul_div_floor(m->bids[l->bid].restart_cost, 1000 * HOUR_MS, horizon);
+    int64_t cost = m->bids[l->bid].restart_cost;
+    int64_t bonus = horizon == HOUR_MS ? cost * 1000 : mul_div_floor(cost, 1000 * HOUR_MS, horizon);
     if (l->out_since == TIME_NEVER)
         return bonus;
     return mul_div_floor(bonus, MAX(horizon - (m->now - l->out_since), 0), horizon);
