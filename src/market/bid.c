@@ -37,11 +37,13 @@ static struct refusal check_bid(const struct market_bid *bid)
         return refuse(REFUSED_UNSUPPORTED, "nodes_max");
     if (bid->alternative_count < 1 || bid->alternative_count > MARKET_ALTERNATIVES_MAX)
         return refuse_bound("choices", (int64_t)bid->alternative_count, 1, MARKET_ALTERNATIVES_MAX);
-    const time_ms spans[] = {bid->notice, bid->minimum_run, bid->term, bid->run_time};
-    static const char *const names[] = {"notice", "minimum_run", "term", "run_time"};
+    const time_ms spans[] = {bid->notice, bid->minimum_run, bid->term, bid->run_time, bid->startup};
+    static const char *const names[] = {"notice", "minimum_run", "term", "run_time", "startup"};
     for (size_t i = 0; i < ARRAY_COUNT(spans); i++)
         if (spans[i] < 0 || spans[i] > MARKET_WINDOW_MAX_MS)
             return refuse_bound(names[i], spans[i], 0, MARKET_WINDOW_MAX_MS);
+    if (bid->restart_measured < 0 || bid->restart_measured > (int64_t)1 << 40)
+        return refuse_bound("restart_measured", bid->restart_measured, 0, (int64_t)1 << 40);
     if (bid->restart_cost < 0 || bid->restart_cost > (int64_t)1 << 40)
         return refuse_bound("restart_cost", bid->restart_cost, 0, (int64_t)1 << 40);
     for (size_t i = 0; i < bid->alternative_count; i++) {
@@ -114,7 +116,8 @@ struct refusal bid_add(struct market *m, const struct market_bid *bid)
     m->bids[slot] = (struct bid){.id = bid->id, .tenant = tenant_find(m, bid->tenant), .batch = m->batch,
         .tie_key = siphash((struct hash_key){batch_seed, 0}, &bid->request_key, sizeof bid->request_key),
         .pending_limit = -1, .notice = bid->notice, .minimum_run = bid->minimum_run, .term = bid->term,
-        .restart_cost = bid->restart_cost, .class = class, .renew = bid->renew, .urgent = bid->urgent};
+        .restart_cost = bid->restart_measured ? MIN(bid->restart_cost, bid->restart_measured) : bid->restart_cost,
+        .startup = bid->startup, .class = class, .renew = bid->renew, .urgent = bid->urgent, .credits = bid->credits};
     bid_limits(&m->bids[slot], bid);
     m->classes[class].bids++;
     map_set(&m->bid_by_id, bid->id, slot);
@@ -130,8 +133,10 @@ struct refusal bid_change(struct market *m, market_id id, udollar limit)
     if (limit < 0 || limit > MARKET_RATE_MAX)
         return refuse_bound("limit", limit, 0, MARKET_RATE_MAX);
     struct bid *b = &m->bids[slot];
-    if (b->limits && b->limit == 0)
+    if (b->limits && b->limits[0] == 0)
         return refuse(REFUSED_STATE, "limit");
+    if (limit < b->limit)
+        b->cut_at = m->now;
     if (b->lease) {
         b->pending_limit = limit;
         if (m->leases[b->lease].state != LEASE_VACATING)

@@ -230,13 +230,13 @@ void bid_drop(struct market *m, uint32_t bid)
     class_release(m, class);
 }
 
-/* The others keep their proportion; the value still covers what the form says of each. */
-int64_t limits_scale(const struct form *f, const struct bid *b, int64_t limit, uint32_t *ret)
+/* The best of its limits, and no less than what its form says of any. */
+int64_t value_at(const struct form *f, const uint32_t *limits, int64_t limit)
 {
-    int64_t value = 0;
-    for (uint32_t i = 0; i < f->alternative_count; i++) {
-        ret[i] = (uint32_t)(i == 0 ? limit : MIN(mul_div_floor(b->limits[i], limit, MAX(b->limit, 1)), MARKET_RATE_MAX));
-        value = MAX(value, mul_div_ceil(ret[i], RATIO_ONE, MAX(f->ratios[i], 1)));
+    int64_t value = limits ? 0 : limit;
+    for (uint32_t i = 0; limits && i < f->alternative_count; i++) {
+        int64_t here = limit_at(limits, i, limit);
+        value = MAX(value, limit == limits[0] ? here : mul_div_ceil(here, RATIO_ONE, MAX(f->ratios[i], 1)));
     }
     return MIN(value, MARKET_RATE_MAX * RATIO_ONE);
 }
@@ -251,7 +251,7 @@ void bid_set_limit(struct market *m, uint32_t bid, int64_t limit)
         ladder_remove(m, bid);
     if (waiting)
         tree_remove(m, &m->classes[b->class].waiting, bid);
-    b->value = b->limits ? limits_scale(class_form(m, &m->classes[b->class]), b, limit, b->limits) : limit;
+    b->value = value_at(class_form(m, &m->classes[b->class]), b->limits, limit);
     b->limit = limit;
     if (on_curve)
         ladder_add(m, bid);

@@ -82,11 +82,13 @@ static void check_seats(const struct market *m, const struct pool *p, uint32_t s
 static void check_pool(const struct market *m, uint32_t slot)
 {
     const struct pool *p = &m->pools[slot];
-    int64_t units = 0, used = 0, firm = 0;
+    int64_t units = 0, free = 0, used = 0, firm = 0;
     uint64_t running = 0;
     for (uint32_t i = 0; i < p->node_count; i++)
-        if (node_usable(&m->nodes[p->nodes[i]]))
+        if (node_usable(&m->nodes[p->nodes[i]])) {
             units += node_units(&m->nodes[p->nodes[i]]);
+            free += m->nodes[p->nodes[i]].room.units;
+        }
     for (uint32_t i = 1; i < m->lease_count; i++) {
         const struct lease *l = &m->leases[i];
         if (l->pool != slot || (l->state != LEASE_ASSIGNED && l->state != LEASE_RUNNING))
@@ -95,7 +97,7 @@ static void check_pool(const struct market *m, uint32_t slot)
         firm += l->firm ? l->units_milli : 0;
         running++;
     }
-    CHECK(units == p->units_milli);
+    CHECK(units == p->units_milli && free == p->free_milli);
     CHECK(used == p->used_milli);
     CHECK(firm == p->firm_milli);
     CHECK(running == p->running);
@@ -160,7 +162,7 @@ static void check_lease(const struct market *m, uint32_t slot)
     CHECK(l->rate >= l->ask_rate || l->rate == l->limit_rate);
     CHECK(l->rate <= MAX(l->limit_rate, l->ask_rate));
     CHECK(l->charge_sum >= 0);
-    CHECK(l->booked == narrow_checked(l->charge_sum / RATE_SCALE));
+    CHECK(l->currency != CURRENCY_MONEY || l->booked == narrow_checked(l->charge_sum / RATE_SCALE));
     if (l->state != LEASE_VACATING)
         CHECK(level_holds(m, l));
     for (uint32_t i = 0; i < l->placement_count; i++)
@@ -175,10 +177,10 @@ void market_check(const struct market *m)
         check_pool(m, i);
     for (uint32_t i = 1; i < m->lease_count; i++)
         check_lease(m, i);
-    udollar sum = 0;
+    udollar sums[2] = {0};
     for (uint32_t i = 1; i < m->account_count; i++)
-        sum = add_checked(sum, m->accounts[i].balance);
-    CHECK(sum == 0);
+        sums[m->accounts[i].name.currency] = add_checked(sums[m->accounts[i].name.currency], m->accounts[i].balance);
+    CHECK(sums[CURRENCY_MONEY] == 0 && sums[CURRENCY_CREDITS] == 0);
     for (uint32_t i = 1; i < m->class_count; i++)
         CHECK(!m->classes[i].touched);
     int128 surplus = 0;

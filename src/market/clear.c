@@ -14,7 +14,7 @@ struct candidate bid_candidate(const struct market *m, const struct bid *b)
     const struct class *c = &m->classes[b->class];
     return (struct candidate){.form = class_form(m, c), .replicas = c->replicas, .tenant = m->tenants[b->tenant].id,
         .limit = b->limit, .limits = b->limits, .notice = b->notice, .minimum_run = bid_minimum_run(m, b),
-        .urgent = b->urgent};
+        .startup = b->preemptions ? b->startup : 0, .urgent = b->urgent, .tenant_slot = b->tenant, .credits = b->credits};
 }
 
 static time_ms escrow_span(const struct market *m, const struct bid *b)
@@ -35,15 +35,23 @@ void note(struct market *m, const struct plan *plan)
     m->tick_wanted = true;
 }
 
-bool bid_affords(const struct market *m, const struct bid *b, int64_t limit_rate)
+int128 bid_escrow(const struct market *m, const struct bid *b, const struct site *site)
 {
-    return tenant_can_start(m, b->tenant, limit_rate, escrow_span(m, b));
+    int128 rate = (int128)site->limit_rate + site->transfer_rate;
+    if (b->credits)
+        rate = rate * m->pools[site->pool].sample.credit_permille / 1000;
+    return (rate * escrow_span(m, b) + RATE_SCALE - 1) / RATE_SCALE;
+}
+
+bool bid_affords(const struct market *m, const struct bid *b, const struct site *site)
+{
+    return purse_covers(&m->tenants[b->tenant].purses[b->credits], bid_escrow(m, b, site));
 }
 
 void bid_place(struct market *m, uint32_t bid, struct plan *plan)
 {
     struct bid *b = &m->bids[bid];
-    if (bid_affords(m, b, plan->site.limit_rate)) {
+    if (bid_affords(m, b, &plan->site)) {
         lease_open(m, bid, plan);
         return;
     }
@@ -121,7 +129,7 @@ static void hole_find(const struct pool *p, struct hole *ret)
 {
     uint32_t sum = 0;
     ret->p = p;
-    ret->units = p->units_milli - p->used_milli;
+    ret->units = p->free_milli;
     for (uint32_t row = row_untouched(p) + 1; row-- > 0;)
         ret->nodes_from[row] = sum += p->counts[row];
 }
@@ -165,7 +173,7 @@ static void hopes_collect(const struct market *m, uint32_t pool, struct hopes *h
 /* Nothing is left to hope for where the last pool is full. */
 static void hopes_end(const struct market *m, struct hopes *h, uint32_t pool)
 {
-    if (m->pools[pool].units_milli > m->pools[pool].used_milli)
+    if (m->pools[pool].free_milli > 0)
         return;
     if (--h->pools == 0)
         h->count = 0;
@@ -270,12 +278,14 @@ static bool any_dirty(const struct market *m)
 }
 
 /* The classes that are to be looked at, best rank first. */
-static void touched_collect(const struct market *m, uint32_t first, struct hopes *h)
+static void touched_collect(struct market *m, uint32_t first, struct hopes *h)
 {
     for (uint32_t i = first; i < m->touched_count; i++) {
         const struct class *c = &m->classes[m->touched[i]];
-        if (class_is_done(m, c))
+        if (class_is_done(m, c)) {
+            m->classes[m->touched[i]].touched = false;
             continue;
+        }
         ARRAY_RESERVE(h->items, h->count, h->capacity);
         h->items[h->count++] = (struct hope){class_rank(m, c), m->touched[i], 0};
     }
@@ -297,6 +307,7 @@ static bool touched_try(struct market *m, struct hopes *h, uint32_t *victims)
         *victims += head_try(m, class);
     }
     if (class_is_done(m, &m->classes[class])) {
+        m->classes[class].touched = false; /* a victim of this batch may come back to it */
         h->items[0] = h->items[--h->count];
         hope_sink(m, h, 0);
     }

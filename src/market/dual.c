@@ -11,11 +11,12 @@ static uint64_t mix(uint64_t a, uint64_t b)
     return hash_u64(a * 0x9e3779b97f4a7c15u + b);
 }
 
-/* What the curves say of a pool: sums, so that their order is nothing. */
+/* What the curves say of a pool: sums, so that their order is nothing. Pools that ask differently do
+ * not post the same price. */
 static uint64_t pool_sign(const struct market *m, uint32_t pool)
 {
     const struct pool *p = &m->pools[pool];
-    uint64_t sign = 0;
+    uint64_t sign = p->use_count ? mix((uint64_t)p->lowest_ask, (uint64_t)p->highest_ask) : 0;
     for (uint32_t i = 0; i < p->use_count; i++) {
         const struct curve *c = &m->curves[p->uses[i].curve];
         const struct curve_line *l = &c->lines[p->uses[i].line];

@@ -238,6 +238,21 @@ static void victims_prune(struct walk *w, uint32_t node)
     w->found_end = end;
 }
 
+/* What it will have paid to its victims by the end of its minimum run, spread over H; milli-rate. */
+static int64_t displaced_cost(const struct walk *w, const struct site *site)
+{
+    udollar back = 0;
+    for (uint32_t i = 0; i < w->s->victim_count; i++) {
+        const struct lease *l = &w->m->leases[w->s->victims[i]];
+        bool own = w->c->tenant_slot && tenants_related(w->m, w->c->tenant_slot, w->m->bids[l->bid].tenant);
+        if (!l->fresh && !own && l->currency == (w->c->credits ? CURRENCY_CREDITS : CURRENCY_MONEY))
+            back += charge_refundable(w->m, l);
+    }
+    int128 most = (int128)MAX(w->value - site->rate, 0) * w->c->minimum_run / RATE_SCALE;
+    int128 paid = MIN((int128)back, most);
+    return narrow_checked(paid * 1000 * HOUR_MS / MAX(w->m->settings[SETTING_HORIZON_MS], 1));
+}
+
 static int64_t walk_gain(const struct walk *w, const struct site *site)
 {
     int128 gain = (int128)w->value - site->ask_rate;
@@ -249,6 +264,7 @@ static int64_t walk_gain(const struct walk *w, const struct site *site)
             wait = MAX(wait, w->m->bids[l->bid].notice);
     }
     int64_t horizon = MAX(w->m->settings[SETTING_HORIZON_MS], 1);
+    gain -= displaced_cost(w, site) + reentry_cost(w->m, w->c, w->value);
     return narrow_checked(gain) - mul_div_ceil(w->value, wait, horizon);
 }
 
@@ -260,6 +276,7 @@ static void walk_offer(struct walk *w, struct plan *best)
         return;
     const struct line *at;
     site.limit_rate = w->value;
+    site.transfer_rate = mul_checked(w->line->transfer, site.units_milli);
     site.rate = w->value - menu_best(w->m, w->c, &at);
     if (w->c->urgent)
         site.rate = MAX(site.rate, site.ask_rate);

@@ -19,7 +19,7 @@ struct market_pool_view market_pool(const struct market *m, size_t index)
         .provider = p->provider, .region = p->region, .zone = p->zone, .amounts = p->sample.amounts,
         .marginal = p->marginal, .scarcity = p->post - p->marginal, .guide = p->guide,
         .lowest_ask = p->lowest_ask, .post = p->post, .units_milli = p->units_milli,
-        .used_milli = p->used_milli, .free_milli = p->units_milli - p->used_milli,
+        .used_milli = p->used_milli, .free_milli = p->free_milli,
         .wanted_milli = p->wanted_milli, .nodes = p->node_count, .running = p->running,
         .waiting = p->waiting, .by_core = p->by_core};
     memcpy(v.labels, p->labels, sizeof v.labels);
@@ -53,7 +53,12 @@ bool market_bid_view(const struct market *m, market_id bid, time_ms now, struct 
     const struct bid *b = &m->bids[map_get(&m->bid_by_id, bid)];
     const struct lease *l = &m->leases[b->lease];
     *ret = (struct market_bid_view){.state = bid_state(l), .attempt = b->attempt, .limit_unit = b->limit,
-        .charged = b->charged, .charged_now = b->charged};
+        .charged = b->charged - b->refunded + b->transfer_paid + b->displaced, .menu_charged = b->charged};
+    ret->charged_now = ret->charged;
+    ret->menu_charged_now = ret->menu_charged;
+    ret->transfer = b->transfer_paid;
+    ret->displacement = b->displaced;
+    ret->refunded = b->refunded;
     if (b->id == 0)
         return false;
     if (l->state == LEASE_NONE)
@@ -64,22 +69,27 @@ bool market_bid_view(const struct market *m, market_id bid, time_ms now, struct 
     ret->rate = l->rate / 1000;
     ret->limit = l->limit_rate / 1000;
     ret->asks = l->ask_rate / 1000;
-    if (l->charging && now > l->accrued_to)
-        ret->charged_now += narrow_checked((l->charge_sum + (int128)l->rate * (now - l->accrued_to)) / RATE_SCALE) - l->booked;
+    if (l->charging && now > l->accrued_to) {
+        int128 sum = l->charge_sum + (int128)l->rate * (now - l->accrued_to);
+        udollar whole = narrow_checked(l->currency == CURRENCY_MONEY ? sum / RATE_SCALE : sum / 1000 * l->exchange / RATE_SCALE);
+        ret->charged_now += whole - l->booked;
+        ret->menu_charged_now += whole - l->booked;
+    }
     return true;
 }
 
 udollar market_balance(const struct market *m, struct market_account name)
 {
     for (uint32_t i = 1; i < m->account_count; i++)
-        if (m->accounts[i].name.kind == name.kind && m->accounts[i].name.id == name.id)
+        if (m->accounts[i].name.kind == name.kind && m->accounts[i].name.id == name.id &&
+            m->accounts[i].name.currency == name.currency)
             return m->accounts[i].balance;
     return 0;
 }
 
 udollar market_spent(const struct market *m, market_id tenant)
 {
-    return m->tenants[map_get(&m->tenant_by_id, tenant)].spent;
+    return m->tenants[map_get(&m->tenant_by_id, tenant)].purses[CURRENCY_MONEY].spent;
 }
 
 bool market_reservation_view(const struct market *m, market_id reservation, struct market_reservation_view *ret)
@@ -150,13 +160,14 @@ static void line_fill(const struct market *m, const struct candidate *c, const s
     ret->scarcity = ret->rate - ret->transfer - ret->ask;
 }
 
-static struct candidate candidate_of(const struct market_bid *bid, const struct form *form, uint32_t *limits)
+static struct candidate candidate_of(const struct market *m, const struct market_bid *bid, const struct form *form, uint32_t *limits)
 {
+    uint32_t tenant = (uint32_t)map_get(&m->tenant_by_id, bid->tenant);
     for (size_t i = 0; i < bid->alternative_count; i++)
         limits[i] = (uint32_t)bid->alternatives[i].limit;
     return (struct candidate){.form = form, .replicas = bid->roles[0].replicas_min, .tenant = bid->tenant,
         .limit = bid->alternatives[0].limit, .limits = limits, .notice = bid->notice, .minimum_run = bid->minimum_run,
-        .urgent = bid->urgent};
+        .urgent = bid->urgent, .credits = bid->credits, .tenant_slot = tenant};
 }
 
 static void line_price(const struct market *m, struct scratch *s, const struct market_bid *bid, struct market_quote_line *line)
@@ -164,7 +175,7 @@ static void line_price(const struct market *m, struct scratch *s, const struct m
     struct form form;
     uint32_t limits[MARKET_ALTERNATIVES_MAX];
     form_make(m, bid, &form);
-    struct candidate c = candidate_of(bid, &form, limits);
+    struct candidate c = candidate_of(m, bid, &form, limits);
     struct plan plan;
     plan_make(m, s, &c, &plan);
     const struct line *at;
@@ -232,20 +243,16 @@ enum market_refusal market_quote(const struct market *m, const struct market_bid
 static bool starts_at(const struct market *m, struct scratch *s, const struct bid *bid, int64_t limit)
 {
     struct bid at = *bid;
-    uint32_t limits[MARKET_ALTERNATIVES_MAX];
     const struct class *class = &m->classes[bid->class];
-    at.value = at.limit = limit;
-    if (bid->limits) {
-        at.value = limits_scale(class_form(m, class), bid, limit, limits);
-        at.limits = limits;
-    }
+    at.limit = limit;
+    at.value = value_at(class_form(m, class), bid->limits, limit);
     uint32_t head = tree_first(m, class->waiting);
     if (head && &m->bids[head] != bid && bid_compare(&m->bids[head], &at) < 0)
         return false;
     struct candidate c = bid_candidate(m, &at);
     struct plan plan;
     plan_make(m, s, &c, &plan);
-    bool starts = plan.site.count > 0 && bid_affords(m, &at, plan.site.limit_rate);
+    bool starts = plan.site.count > 0 && bid_affords(m, &at, &plan.site);
     plan_fini(&plan);
     return starts;
 }
@@ -253,7 +260,7 @@ static bool starts_at(const struct market *m, struct scratch *s, const struct bi
 static void why_limit(const struct market *m, const struct bid *b, struct market_why *ret)
 {
     int64_t low = b->limit / CENT + 1, high = MARKET_RATE_MAX / CENT;
-    if (b->limits && b->limit == 0)
+    if (b->limits && b->limits[0] == 0)
         return;
     struct scratch *s = scratch_new();
     if (low <= high && starts_at(m, s, b, high * CENT)) {
@@ -304,7 +311,7 @@ static void why_room(const struct market *m, const struct class *class, struct m
         if (p->units_milli == 0)
             continue;
         *ret_node = true;
-        int64_t free = p->units_milli - p->used_milli;
+        int64_t free = p->free_milli;
         if (ret->pool && free <= ret->free_milli)
             continue;
         ret->pool = p->id;

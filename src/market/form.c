@@ -48,6 +48,7 @@ static void form_key(const struct market *m, const struct market_bid *bid, struc
         value = MAX(value, bid->alternatives[i].limit);
     pack_u64(out, (uint64_t)bid->kind);
     pack_u64(out, form_tenant(m, bid->tenant));
+    pack_u64(out, bid->credits);
     pack_u64(out, bid->alternative_count);
     for (size_t i = 0; i < bid->alternative_count; i++)
         pack_alternative(&bid->alternatives[i], ratio_of(bid->alternatives[i].limit, value), out);
@@ -77,6 +78,7 @@ static bool form_from_key(struct form *form, struct unpack in)
 {
     form->kind = (enum market_kind)unpack_u64(&in);
     form->tenant = unpack_u64(&in);
+    form->credits = unpack_u64(&in) != 0;
     form->alternative_count = (uint32_t)unpack_u64(&in);
     if (in.bad || form->alternative_count == 0 || form->alternative_count > MARKET_ALTERNATIVES_MAX)
         return false;
@@ -139,7 +141,8 @@ static void form_refresh(const struct market *m, struct form *f)
         for (uint32_t i = 1; i < m->pool_count; i++) {
             const struct pool *p = &m->pools[i];
             market_id only = p->sample.only_tenant;
-            if ((only && only != f->tenant) || !choice_matches(&f->choices[a], p))
+            if ((only && only != f->tenant) || !choice_matches(&f->choices[a], p) ||
+                (f->credits && p->sample.credit_permille == 0))
                 continue;
             int64_t q = amounts_units(&p->sample.amounts, &f->choices[a].amounts);
             if (q == 0)
@@ -402,7 +405,7 @@ uint32_t class_find(struct market *m, const struct market_bid *bid)
 void class_release(struct market *m, uint32_t slot)
 {
     struct class *c = &m->classes[slot];
-    if (c->bids || c->touched)
+    if (c->form == 0 || c->bids || c->touched)
         return;
     uint32_t form = c->form;
     member_remove(m, slot);

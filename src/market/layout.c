@@ -48,6 +48,7 @@ void node_uncount(struct market *m, struct node *n)
     p->bits[n->step * p->words + n->position / 64] &= ~(UINT64_C(1) << n->position % 64);
     p->counts[n->step]--;
     p->units_milli -= node_units(n);
+    p->free_milli -= n->room.units;
     if (n->step == row_untouched(p)) {
         p->full--;
         p->racks[n->rack].full--;
@@ -67,6 +68,7 @@ void node_count(struct market *m, struct node *n)
     p->bits[n->step * p->words + n->position / 64] |= UINT64_C(1) << n->position % 64;
     p->counts[n->step]++;
     p->units_milli += node_units(n);
+    p->free_milli += n->room.units;
     if (n->step == row_untouched(p)) {
         p->full++;
         p->racks[n->rack].full++;
@@ -169,7 +171,7 @@ static void pool_lay_out(struct market *m, uint32_t pool)
     p->bits = xcalloc((size_t)(row_untouched(p) + 1) * p->words, sizeof *p->bits);
     memset(p->counts, 0, sizeof p->counts);
     p->full = 0;
-    p->units_milli = 0;
+    p->units_milli = p->free_milli = 0;
     p->laid_out = true;
     for (uint32_t i = 0; i < p->node_count; i++)
         node_count(m, &m->nodes[p->nodes[i]]);
@@ -191,11 +193,9 @@ static void pool_asks(struct market *m, struct pool *p)
             p->lowest_ask = n->spec.ask;
     }
     p->lowest_ask = MAX(p->lowest_ask, 0);
-    if (p->post < p->lowest_ask) {
-        p->marginal = MAX(p->marginal, p->lowest_ask);
-        p->guide = MAX(p->guide, p->marginal);
-        p->post = p->marginal + menu_round(p->scarcity);
-    }
+    if (!p->posted) /* until the first tick its asks are its menu */
+        p->marginal = p->guide = p->post = p->lowest_ask;
+    p->posted = true;
 }
 
 void layout_build(struct market *m)

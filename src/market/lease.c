@@ -15,13 +15,22 @@ bool lease_evictable(const struct market *m, const struct lease *l)
     return (l->state == LEASE_ASSIGNED || l->state == LEASE_RUNNING) && !l->firm && l->protected_until <= m->now;
 }
 
-/* min(declared restart cost, …) / H, decaying to 0 over H while it is out of the money. */
+/* After four price preemptions in a day its bonus doubles. */
+static bool lease_backs_off(const struct market *m, const struct bid *b)
+{
+    return b->preemptions >= ARRAY_COUNT(b->displaced_at) &&
+           b->displaced_at[b->preemptions % ARRAY_COUNT(b->displaced_at)] > m->now - 24 * HOUR_MS;
+}
+
+/* The restart cost spread over H, decaying to 0 over H while it is out of the money, and forfeited for
+ * H after its limit was cut. */
 int64_t lease_bonus(const struct market *m, const struct lease *l)
 {
+    const struct bid *b = &m->bids[l->bid];
     time_ms horizon = MAX(m->settings[SETTING_HORIZON_MS], 1);
-    if (l->fresh)
+    if (l->fresh || (b->cut_at && b->cut_at > m->now - horizon))
         return 0;
-    int64_t cost = m->bids[l->bid].restart_cost;
+    int64_t cost = lease_backs_off(m, b) ? 2 * b->restart_cost : b->restart_cost;
     int64_t bonus = horizon == HOUR_MS ? cost * 1000 : mul_div_floor(cost, 1000 * HOUR_MS, horizon);
     if (l->out_since == TIME_NEVER)
         return bonus;
@@ -48,6 +57,8 @@ static void lease_free(struct market *m, uint32_t lease)
     xfree(l->nodes);
     xfree(l->gone);
     xfree(l->spans);
+    xfree(l->asks);
+    xfree(l->owed);
     *l = (struct lease){0};
     ARRAY_RESERVE(m->free_leases, m->free_lease_count, m->free_lease_capacity);
     m->free_leases[m->free_lease_count++] = lease;
@@ -132,6 +143,24 @@ static void tell_allocated(struct market *m, uint32_t lease)
     e->allocated.ready = !l->blocked;
 }
 
+static void lease_money(struct market *m, uint32_t lease, const struct site *site)
+{
+    struct lease *l = &m->leases[lease];
+    const struct bid *b = &m->bids[l->bid];
+    const struct market_alternative *a = &class_form(m, &m->classes[b->class])->alternatives[l->alternative];
+    const struct pool *p = &m->pools[l->pool];
+    l->currency = b->credits ? CURRENCY_CREDITS : CURRENCY_MONEY;
+    l->exchange = b->credits ? p->sample.credit_permille : 1000;
+    l->locked_scarcity = l->firm ? MAX(l->rate - mul_checked(p->marginal, l->units_milli), 0) : 0;
+    l->transfer_rate = site->transfer_rate;
+    l->transfer_most = a->transfer_cost ? (int128)MAX(a->transfer_cost - b->transfer_paid, 0) * RATE_SCALE : (int128)INT64_MAX * RATE_SCALE;
+    struct purse *purse = &m->tenants[b->tenant].purses[l->currency];
+    if (purse->limited) {
+        l->escrow = narrow_checked(bid_escrow(m, b, site));
+        purse->held += l->escrow;
+    }
+}
+
 static void lease_fill(struct market *m, uint32_t lease, uint32_t bid, struct site *site)
 {
     struct bid *b = &m->bids[bid];
@@ -145,12 +174,10 @@ static void lease_fill(struct market *m, uint32_t lease, uint32_t bid, struct si
         .rate = site->rate, .locked_rate = firm ? site->rate : 0, .firm = firm, .fresh = true,
         .protected_until = m->now + bid_minimum_run(m, b), .term_until = firm ? m->now + term : 0,
         .out_since = TIME_NEVER};
-    time_ms span = firm ? term : bid_minimum_run(m, b) + b->notice;
-    struct tenant *t = &m->tenants[b->tenant];
-    if (t->limited) {
-        l->escrow = narrow_checked((int128)l->limit_rate * span / RATE_SCALE);
-        t->held += l->escrow;
-    }
+    l->asks = xcalloc(site->count, sizeof *l->asks);
+    for (uint32_t i = 0; i < l->placement_count; i++)
+        l->asks[i] = m->nodes[l->nodes[i]].spec.ask;
+    lease_money(m, lease, site);
 }
 
 /* Takes back what this batch had opened and nobody was told of. */
@@ -162,7 +189,7 @@ static void lease_withdraw(struct market *m, uint32_t lease)
     lease_unseat(m, lease);
     for (uint32_t i = 0; i < l->placement_count; i++)
         node_lease_remove(&m->nodes[l->nodes[i]], lease);
-    m->tenants[b->tenant].held -= l->escrow;
+    m->tenants[b->tenant].purses[l->currency].held -= l->escrow;
     if (l->firm)
         ladder_add(m, bid);
     lease_free(m, lease);
@@ -181,6 +208,8 @@ void lease_open(struct market *m, uint32_t bid, struct plan *plan)
     uint32_t lease = lease_new(m);
     bid_dequeue(m, bid);
     lease_fill(m, lease, bid, &plan->site);
+    if (plan->site.victim_count)
+        charge_displaced(m, lease, &plan->site);
     struct bid *b = &m->bids[bid];
     b->lease = lease;
     b->attempt++;
@@ -209,7 +238,7 @@ void leases_tell(struct market *m)
 void lease_start(struct market *m, uint32_t lease)
 {
     struct lease *l = &m->leases[lease];
-    if (l->charging)
+    if (l->charging || l->state == LEASE_VACATING) /* told to go before it began: nothing is paid */
         return;
     const struct bid *b = &m->bids[l->bid];
     if (l->state == LEASE_ASSIGNED) {
@@ -218,11 +247,9 @@ void lease_start(struct market *m, uint32_t lease)
         if (l->firm)
             l->term_until = m->now + (b->term ? b->term : m->settings[SETTING_TERM_MS]);
     }
-    l->charging = true;
-    l->accrued_to = l->line_from = m->now;
-    l->spans = xrealloc(l->spans, 1, sizeof *l->spans);
-    l->spans[0] = (struct span){m->now, l->rate};
-    l->span_count = l->span_capacity = 1;
+    if (l->owed_count)
+        l->displacement_until = l->protected_until;
+    charge_begin(m, lease);
 }
 
 static void vacate(struct market *m, uint32_t lease, enum market_release reason, bool waits)
@@ -258,6 +285,10 @@ void lease_preempt(struct market *m, uint32_t lease, enum market_release reason,
         return;
     }
     vacate(m, lease, reason, reason != RELEASE_CANCELLED);
+    if (reason == RELEASE_PREEMPTED) {
+        struct bid *b = &m->bids[l->bid];
+        b->displaced_at[b->preemptions++ % ARRAY_COUNT(b->displaced_at)] = m->now;
+    }
     struct market_event *e = event_add(m, EVENT_PREEMPTING, l->bid);
     e->preempting.deadline = m->now + m->bids[l->bid].notice;
     e->preempting.reason = reason;
@@ -304,6 +335,12 @@ static bool all_gone(const struct lease *l)
     return true;
 }
 
+void lease_kept(struct market *m, uint32_t lease)
+{
+    ledger_charge(m, lease, m->now);
+    m->leases[lease].kept_sum = m->leases[lease].charge_sum;
+}
+
 void lease_replica_ended(struct market *m, uint32_t lease, uint32_t role, uint32_t rank)
 {
     struct lease *l = &m->leases[lease];
@@ -345,7 +382,9 @@ void lease_close(struct market *m, uint32_t lease, enum market_release reason, t
         ledger_charge(m, lease, MIN(at, m->now));
         ledger_line(m, lease);
     }
-    m->tenants[b->tenant].held -= l->escrow;
+    m->tenants[b->tenant].purses[l->currency].held -= l->escrow;
+    if (reason == RELEASE_ENDED || reason == RELEASE_CANCELLED)
+        term_owe(m, l);
     l->escrow = 0;
     lease_leave(m, lease);
     if (b->on_curve)
@@ -357,6 +396,9 @@ void lease_close(struct market *m, uint32_t lease, enum market_release reason, t
     e->released.at = at;
     lease_free(m, lease);
     if (waits) {
+        if (b->pending_limit >= 0)
+            bid_set_limit(m, bid, b->pending_limit);
+        b->pending_limit = -1;
         b->parked = reason == RELEASE_BUDGET;
         bid_enqueue(m, bid);
     } else {
@@ -367,15 +409,13 @@ void lease_close(struct market *m, uint32_t lease, enum market_release reason, t
 void lease_node_lost(struct market *m, uint32_t lease, uint32_t node, time_ms last_contact)
 {
     struct lease *l = &m->leases[lease];
-    if (l->charging) {
-        time_ms until = MIN(last_contact, m->now);
-        if (until < l->accrued_to)
-            ledger_uncharge(m, lease, until);
-        else
-            ledger_charge(m, lease, until);
-        ledger_line(m, lease);
-        l->charging = false;
-    }
+    time_ms until = MIN(last_contact, m->now);
+    if (until < l->accrued_to) /* also where another of its nodes was lost a moment ago */
+        ledger_uncharge(m, lease, until);
+    else if (l->charging)
+        ledger_charge(m, lease, until);
+    ledger_line(m, lease);
+    l->charging = false;
     if (l->state != LEASE_VACATING)
         lease_preempt(m, lease, RELEASE_NODE_LOST, NULL);
     for (uint32_t i = 0; i < l->placement_count; i++)
@@ -397,12 +437,19 @@ void lease_due(struct market *m)
     }
 }
 
+/* The asks of its nodes as they are now. */
 static int64_t asks_now(const struct market *m, const struct lease *l)
 {
     int128 asks = 0;
     for (uint32_t i = 0; i < l->placement_count; i++)
         asks += (int128)m->nodes[l->nodes[i]].spec.ask * l->placements[i].units_milli;
     return narrow_checked(asks);
+}
+
+static void asks_take(const struct market *m, struct lease *l)
+{
+    for (uint32_t i = 0; i < l->placement_count; i++)
+        l->asks[i] = m->nodes[l->nodes[i]].spec.ask;
 }
 
 /* Its limit or asks move: Φ and the lists with it. */
@@ -424,22 +471,6 @@ static int64_t rate_now(const struct market *m, const struct lease *l)
     return CLAMP(l->limit_rate - menu_best(m, &c, &at), l->ask_rate, MAX(l->limit_rate, l->ask_rate));
 }
 
-static void rate_set(struct market *m, uint32_t lease, int64_t rate)
-{
-    struct lease *l = &m->leases[lease];
-    if (rate == l->rate)
-        return;
-    if (l->charging) {
-        ledger_charge(m, lease, m->now);
-        ledger_line(m, lease);
-        if (l->span_count == SPANS_MAX)
-            memmove(l->spans, l->spans + 1, --l->span_count * sizeof *l->spans);
-        ARRAY_RESERVE(l->spans, l->span_count, l->span_capacity);
-        l->spans[l->span_count++] = (struct span){m->now, rate};
-    }
-    l->rate = rate;
-}
-
 void lease_set_limit(struct market *m, uint32_t lease)
 {
     struct lease *l = &m->leases[lease];
@@ -452,7 +483,13 @@ void lease_set_limit(struct market *m, uint32_t lease)
     udollar transfer = class_form(m, &m->classes[b->class])->alternatives[l->alternative].transfer;
     l->limit_rate = mul_checked(bid_value(b, l->alternative) - transfer, l->units_milli);
     lease_stake(m, lease, true);
-    rate_set(m, lease, rate_now(m, l));
+    charge_rate(m, lease, rate_now(m, l));
+}
+
+static bool term_affords(const struct market *m, const struct lease *l, time_ms term)
+{
+    int128 rate = (int128)(l->limit_rate + l->transfer_rate) * l->exchange / 1000;
+    return purse_covers(&m->tenants[m->bids[l->bid].tenant].purses[l->currency], rate * term / RATE_SCALE + 1 - l->escrow);
 }
 
 /* A term is over: another one at the menu of now, or an ordinary preemptible lease. */
@@ -460,12 +497,16 @@ static void term_end(struct market *m, uint32_t lease)
 {
     struct lease *l = &m->leases[lease];
     struct bid *b = &m->bids[l->bid];
-    l->ask_rate = asks_now(m, l);
+    int64_t asks = asks_now(m, l);
+    if (asks <= l->limit_rate) {
+        asks_take(m, l);
+        l->ask_rate = asks;
+    }
     time_ms term = b->term ? b->term : m->settings[SETTING_TERM_MS];
-    if (b->renew && b->pending_limit < 0 && l->limit_rate >= l->ask_rate &&
-        tenant_can_start(m, b->tenant, l->limit_rate, term)) {
+    if (b->renew && b->pending_limit < 0 && l->limit_rate >= asks &&
+        term_affords(m, l, term)) {
         l->term_until = m->now + term;
-        rate_set(m, lease, rate_now(m, l));
+        charge_rate(m, lease, rate_now(m, l));
         l->locked_rate = l->rate;
         return;
     }
@@ -474,6 +515,18 @@ static void term_end(struct market *m, uint32_t lease)
     l->protected_until = m->now;
     ladder_add(m, l->bid);
     lease_stake(m, lease, true);
+}
+
+/* Changed asks reach it; false where they are above its limit: then it leaves at those it had. */
+static bool lease_reask(struct market *m, uint32_t lease)
+{
+    struct lease *l = &m->leases[lease];
+    int64_t asks = asks_now(m, l);
+    if (l->limit_rate < asks)
+        return false;
+    lease_terms(m, lease, l->limit_rate, asks);
+    asks_take(m, l);
+    return true;
 }
 
 static void money_watch(struct market *m, struct lease *l)
@@ -496,14 +549,13 @@ void lease_tick(struct market *m)
         if (l->firm)
             continue;
         lease_set_limit(m, i);
-        if (l->protected_until <= m->now)
-            lease_terms(m, i, l->limit_rate, asks_now(m, l));
+        bool leaves = l->protected_until <= m->now && !lease_reask(m, i);
         bool was_out = l->out_since != TIME_NEVER;
         money_watch(m, l);
         if (was_out || l->out_since != TIME_NEVER)
             seats_update(m, i);
-        rate_set(m, i, rate_now(m, l));
-        if (l->protected_until <= m->now && l->limit_rate < l->ask_rate)
+        charge_rate(m, i, rate_now(m, l));
+        if (leaves)
             lease_preempt(m, i, RELEASE_PREEMPTED, NULL);
     }
 }

@@ -88,16 +88,19 @@ void market_free(struct market *m)
         xfree(m->leases[i].nodes);
         xfree(m->leases[i].gone);
         xfree(m->leases[i].spans);
+        xfree(m->leases[i].asks);
+        xfree(m->leases[i].owed);
     }
     void *arrays[] = {m->nodes, m->pools, m->classes, m->forms, m->curves, m->free_classes, m->free_forms, m->free_curves,
                       m->bids, m->free_bids, m->leases, m->free_leases, m->tenants, m->accounts, m->parked, m->vacating,
-                      m->touched, m->fresh};
+                      m->touched, m->fresh, m->terms};
     for (size_t i = 0; i < ARRAY_COUNT(arrays); i++)
         xfree(arrays[i]);
     map_fini(&m->node_by_id);
     map_fini(&m->bid_by_id);
     map_fini(&m->tenant_by_id);
     map_fini(&m->class_by_form);
+    map_fini(&m->seller_owners);
     str_map_fini(&m->form_by_key);
     str_map_fini(&m->curve_by_key);
     str_map_fini(&m->pool_by_key);
@@ -194,6 +197,8 @@ static struct refusal lease_command(struct market *m, const struct market_comman
         lease_start(m, lease);
     } else if (c->type == MARKET_REPLICA_ENDED) {
         lease_replica_ended(m, lease, c->lease.role, c->lease.rank);
+    } else if (c->type == MARKET_CHECKPOINTED) {
+        lease_kept(m, lease);
     } else {
         const struct lease *l = &m->leases[lease];
         bool told = l->state == LEASE_VACATING, cancelled = told && l->reason == RELEASE_CANCELLED;
@@ -214,14 +219,38 @@ static struct refusal setting_set(struct market *m, enum market_setting name, in
     return accept();
 }
 
-static struct refusal account_set(struct market *m, market_id tenant, bool limited, udollar budget)
+static struct refusal account_set(struct market *m, const struct market_command *c)
 {
-    if (limited && budget < 0)
-        return refuse_bound("budget", budget, 0, INT64_MAX);
-    uint32_t slot = tenant_find(m, tenant); /* may move the array */
+    if (c->account.credits && (c->account.refill < 0 || c->account.refill > (int64_t)1 << 50))
+        return refuse_bound("refill", c->account.refill, 0, (int64_t)1 << 50);
+    if (c->account.credits && (c->account.most < 0 || c->account.most > (int64_t)1 << 50))
+        return refuse_bound("most", c->account.most, 0, (int64_t)1 << 50);
+    if (!c->account.credits && c->account.limited && c->account.budget < 0)
+        return refuse_bound("budget", c->account.budget, 0, INT64_MAX);
+    uint32_t slot = tenant_find(m, c->account.tenant); /* may move the array */
     struct tenant *t = &m->tenants[slot];
-    t->limited = limited;
-    t->budget = budget;
+    if (c->account.credits) {
+        t->refill = c->account.refill;
+        t->most = c->account.most;
+        return accept();
+    }
+    t->purses[CURRENCY_MONEY].limited = c->account.limited;
+    t->purses[CURRENCY_MONEY].budget = c->account.budget;
+    return accept();
+}
+
+static void tenant_own(struct market *m, uint32_t tenant, market_id owner)
+{
+    m->tenants[tenant].owner = owner;
+}
+
+/* Affiliates: tenants by their own, sellers by their asks. */
+static struct refusal owner_set(struct market *m, const struct market_command *c)
+{
+    if (c->owner.seller)
+        map_set(&m->seller_owners, c->owner.account + 1, c->owner.owner);
+    else
+        tenant_own(m, tenant_find(m, c->owner.account), c->owner.owner);
     return accept();
 }
 
@@ -246,10 +275,12 @@ static void tick(struct market *m)
     m->ticked = true;
     layout_build(m);
     ledger_book_all(m);
-    ledger_settle(m);
+    settle_terms(m);
+    settle_credits(m);
+    settle_sellers(m);
     menu_post(m, since);
     lease_tick(m);
-    ledger_budgets(m);
+    settle_budgets(m);
     parked_release(m);
     for (uint32_t i = 1; i < m->pool_count; i++)
         m->pools[i].dirty = true;
@@ -318,7 +349,7 @@ static struct refusal command_apply(struct market *m, const struct market_comman
     case MARKET_SETTING_SET:
         return setting_set(m, c->setting.name, c->setting.value);
     case MARKET_ACCOUNT_SET:
-        return account_set(m, c->account.tenant, c->account.limited, c->account.budget);
+        return account_set(m, c);
     case MARKET_BID_ADD:
         return bid_add(m, &c->bid);
     case MARKET_BID_CHANGE:
@@ -328,6 +359,7 @@ static struct refusal command_apply(struct market *m, const struct market_comman
     case MARKET_LEASE_STARTED:
     case MARKET_REPLICA_ENDED:
     case MARKET_LEASE_ENDED:
+    case MARKET_CHECKPOINTED:
         return lease_command(m, c);
     case MARKET_TICK:
         tick(m);
@@ -338,11 +370,10 @@ static struct refusal command_apply(struct market *m, const struct market_comman
     case MARKET_SUBSCRIPTION_SET:
         return refuse(REFUSED_UNSUPPORTED, "tier");
     case MARKET_OWNER_SET:
-        return refuse(REFUSED_UNSUPPORTED, "owner");
+        return owner_set(m, c);
     case MARKET_POWER_SET:
         return refuse(REFUSED_UNSUPPORTED, "watts");
-    case MARKET_CHECKPOINTED:
-        return refuse(REFUSED_UNSUPPORTED, "done_permille");
+
     case MARKET_CLEAR:
         m->clear_all = true;
         return accept();

@@ -296,11 +296,12 @@ enum market_charge {
     CHARGE_MENU,         /* asks + scarcity + premium − credit */
     CHARGE_TRANSFER,
     CHARGE_DISPLACEMENT, /* what the victim lost, paid by the entrant over its minimum run */
-    CHARGE_REFUND,       /* to a victim: amount is negative */
+    CHARGE_REFUND,       /* contact was lost earlier than it was charged: amount is negative */
     CHARGE_TERM,         /* firm: what an early end still owes */
     CHARGE_RESERVATION,  /* a slot of a reservation */
     CHARGE_SUBSCRIPTION, /* tight starts */
     CHARGE_RESALE,       /* what a paused or returned part fetched: negative */
+    CHARGE_COMPENSATION, /* to a victim of price: what it had paid since its last checkpoint, as its entrant pays it; negative */
 };
 
 /* Accounts of the double-entry ledger: kind and whose. Sum over all is 0 after every event. */
@@ -318,7 +319,8 @@ enum market_event_type {
     EVENT_READY,        /* everything that had to leave its nodes has left: it may start */
     EVENT_PREEMPTING,   /* signal now, killed at `deadline` */
     EVENT_RELEASED,     /* the lease is over; why */
-    EVENT_MOVED,        /* a relocation: PREEMPTING of this attempt with another place held for it */
+    EVENT_MOVED,        /* a relocation (payload `preempting`): this attempt gets its notice, another place is held for
+                           it; RELEASED and ALLOCATED of the next attempt follow together when it has left */
     EVENT_REFUSED,      /* a command changed nothing; index into the batch */
     EVENT_PRICE_POSTED, /* one pool's menu, at a tick */
     EVENT_CHARGED,      /* a lease's bill line, for a span at one rate */
@@ -481,6 +483,9 @@ struct market_bid_view {
     udollar rate, limit, asks; /* per hour, whole lease, at the present menu */
     udollar charged;           /* booked over all attempts, refunds taken off, up to `now` of the last batch */
     udollar charged_now;       /* the same up to the `now` given */
+    udollar menu_charged, menu_charged_now; /* of these, by the menu alone: no transfer, no displacement, no price refund */
+    udollar transfer, displacement, refunded; /* the others; refunded: what it got back as a victim */
+    int64_t done_permille;     /* of its declared work, kept by checkpoints */
 };
 /* false where there is no such bid. */
 bool market_bid_view(const struct market *m, market_id bid, time_ms now, struct market_bid_view *ret);

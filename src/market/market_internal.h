@@ -45,10 +45,12 @@ struct node {
     uint32_t lease_count, lease_capacity;
     uint32_t vacating; /* leases that were told to go and still stand here */
     int64_t firm_milli; /* of leases that price may not move */
+    uint32_t sellers[2]; /* by currency: 1 + its place in the pool's sellers; 0 = not looked up */
 };
 
 struct seller {
     market_id id;
+    enum market_currency currency;
     int128 ask_sum; /* milli-rate × ms of its asks while used, since the pool began */
     udollar ask_paid;
     int128 rent_weight; /* milli-unit-ms × (post − ask), since the last settlement */
@@ -84,6 +86,7 @@ struct pool {
     uint32_t *nodes; /* slots, by (fabric, rack, id) once laid out */
     uint32_t node_count, node_capacity;
     bool laid_out, asks_stale;
+    bool posted; /* the menu says something of it */
     uint32_t steps, words; /* whole units a node counts in; 64-bit words of a row */
     uint64_t *bits;        /* row × words: nodes by step, see layout.c */
     uint32_t counts[STEP_ROWS];
@@ -93,7 +96,8 @@ struct pool {
     uint32_t fabric_count;
     uint32_t full;
     uint32_t most_in_rack, most_in_fabric; /* nodes, usable or not */
-    int64_t units_milli, used_milli;       /* of usable nodes; of leases that were not told to go */
+    int64_t units_milli, free_milli; /* of usable nodes; free ones of them */
+    int64_t used_milli;              /* of leases that were not told to go, wherever they stand */
     int64_t firm_milli;                    /* of used: leases that price may not move */
     udollar lowest_ask, highest_ask;       /* of usable nodes; 0 where there are none */
     udollar marginal, guide;
@@ -125,6 +129,7 @@ struct form {
     struct buf key; /* the packed shape: what makes two bids of one form */
     enum market_kind kind;
     market_id tenant; /* 0, or the one that alone may use unconfined nodes of its own */
+    bool credits;     /* pays in credits: pools that take them */
     struct market_alternative *alternatives; /* `choices` and `limit` of these are not used */
     struct market_choice *choices;
     int64_t *ratios;
@@ -184,9 +189,16 @@ struct curve {
 
 enum lease_state { LEASE_NONE, LEASE_ASSIGNED, LEASE_RUNNING, LEASE_VACATING };
 
-struct span {
+struct span { /* a rate begins: what had been charged by then */
     time_ms from;
-    int64_t rate;
+    int128 sum;
+};
+
+struct owed { /* to whom a lease has displaced */
+    market_id bid;
+    uint32_t tenant;
+    uint32_t attempt;
+    udollar amount, paid;
 };
 
 struct lease {
@@ -210,9 +222,34 @@ struct lease {
     time_ms protected_until, term_until, vacate_by, accrued_to, line_from;
     time_ms out_since; /* out of the money since; TIME_NEVER while in it */
     int128 charge_sum; /* milli-rate × ms */
+    int128 kept_sum;   /* of it, at the last checkpoint */
     udollar booked, line_booked, escrow;
-    struct span *spans; /* rates of late: what a lost contact takes back */
+    struct span *spans; /* rates of late: what a lost contact takes back, and a victim gets back */
     uint32_t span_count, span_capacity;
+    udollar *asks;      /* one a placement, as they hold for this lease */
+    int64_t exchange;   /* its currency: thousandths for 1 µ$ */
+    enum market_currency currency;
+    int64_t locked_scarcity; /* firm: milli-rate that an early end still owes at most */
+    int64_t transfer_rate;   /* milli-rate */
+    int128 transfer_sum, transfer_most;
+    udollar transfer_booked, transfer_line;
+    int64_t displacement_rate; /* milli-rate at most, until … */
+    time_ms displacement_until;
+    int128 displacement_sum;
+    udollar displacement_booked, displacement_line;
+    struct owed *owed;
+    uint32_t owed_count;
+};
+
+struct term { /* firm work that ended early: what it owes until its term is over */
+    market_id bid;
+    uint32_t attempt, tenant, pool;
+    int64_t units_milli, locked_scarcity; /* milli-rate */
+    time_ms from, until;
+    int128 sum;
+    udollar booked, held;
+    int64_t exchange;
+    enum market_currency currency;
 };
 
 struct bid {
@@ -221,22 +258,35 @@ struct bid {
     int64_t value; /* the best of its limits, µ$ per unit-hour: what it is ranked by */
     int64_t limit; /* of the first alternative */
     int64_t pending_limit; /* a change that waits for the minimum run or term to end; -1 none */
-    uint32_t *limits; /* of every alternative; NULL where all are `limit` */
+    uint32_t *limits; /* of every alternative as declared; NULL where all are `limit` */
     time_ms notice, minimum_run, term;
     udollar restart_cost, charged;
+    udollar transfer_paid, displaced, refunded; /* over all attempts; paid to victims, got as one */
+    time_ms startup;
+    time_ms cut_at;      /* its limit was cut last; 0 never */
+    time_ms displaced_at[4]; /* price preemptions of late */
+    uint32_t preemptions;
     uint32_t tenant; /* slot */
     uint32_t class, lease, attempt;
     uint32_t left, right; /* tree of its class */
     uint32_t tree_count;
     uint32_t rung_next, rung_previous; /* others of its rung */
-    bool renew, urgent;
+    bool renew, urgent, credits;
     bool parked, waiting, on_curve; /* where it stands: list of parked ones, tree of its class, ladder */
+};
+
+struct purse { /* what a tenant may spend of one currency */
+    bool limited;
+    udollar budget, spent, held; /* held: escrow of its leases that is not spent yet */
 };
 
 struct tenant {
     market_id id;
-    bool limited;
-    udollar budget, spent, held; /* held: escrow of its leases that is not spent yet */
+    struct purse purses[2]; /* by currency; the budget of credits grows by what is refilled */
+    udollar refill, most;   /* credits an hour, up to this balance */
+    int128 refill_sum;      /* µ-credits × ms, beyond what was booked */
+    time_ms refilled_to;
+    market_id owner;
 };
 
 struct account {
@@ -274,8 +324,11 @@ struct market {
     uint32_t account_count, account_capacity;
     uint32_t *parked;
     uint32_t parked_count, parked_capacity;
+    struct term *terms;
+    uint32_t term_count, term_capacity;
     uint32_t *vacating; /* leases */
     uint32_t vacating_count, vacating_capacity;
+    struct map seller_owners; /* seller + 1 -> owner */
     struct map node_by_id, bid_by_id, tenant_by_id, class_by_form;
     struct str_map form_by_key, pool_by_key, curve_by_key;
     struct map accounts_by[ACCOUNT_NAMES]; /* by kind and currency: id + 1 -> slot */
@@ -333,7 +386,7 @@ void node_lease_remove(struct node *n, uint32_t lease);
 bool choice_matches(const struct market_choice *choice, const struct pool *pool);
 /* What makes two nodes stand in one pool. */
 void pool_key(const struct market_node *spec, struct buf *out);
-struct seller *pool_seller(struct pool *p, market_id seller);
+uint32_t pool_seller(struct pool *p, market_id seller, enum market_currency currency);
 
 /* ---- layout.c: where a pool's free nodes are --------------------------------------------------------------- */
 
@@ -404,12 +457,21 @@ void bid_wait(struct market *m, uint32_t bid);    /* into the waiting tree, its 
 void bid_dequeue(struct market *m, uint32_t bid); /* out of the tree or the list of parked ones */
 void bid_drop(struct market *m, uint32_t bid);    /* out of the book */
 void bid_set_limit(struct market *m, uint32_t bid, int64_t limit);
-/* The limits it would have then, into `ret` (room for all alternatives); returns its value. */
-int64_t limits_scale(const struct form *f, const struct bid *b, int64_t limit, uint32_t *ret);
+/* The value it is ranked by at that limit. */
+int64_t value_at(const struct form *f, const uint32_t *limits, int64_t limit);
 void class_head_changed(struct market *m, uint32_t class);
+/* The limit of an alternative: in the proportion that was declared. */
+static inline int64_t limit_at(const uint32_t *limits, uint32_t alternative, int64_t limit)
+{
+    if (limits == NULL || limit == limits[0])
+        return limits ? limits[alternative] : limit;
+    if (limits[alternative] == limits[0])
+        return limit;
+    return MIN((int64_t)((int128)limit * limits[alternative] / MAX(limits[0], 1u)), MARKET_RATE_MAX);
+}
 static inline int64_t bid_value(const struct bid *b, uint32_t alternative)
 {
-    return b->limits ? b->limits[alternative] : b->limit;
+    return limit_at(b->limits, alternative, b->limit);
 }
 
 /* ---- plan.c, place.c, evict.c: where a bid would go, dry ------------------------------------------------------------------ */
@@ -419,9 +481,11 @@ struct candidate { /* a bid that may not be in the book */
     uint32_t replicas;
     market_id tenant;
     int64_t limit;
-    const uint32_t *limits; /* by alternative; NULL: `limit` at all of them */
+    const uint32_t *limits; /* by alternative, as declared; NULL: `limit` at all of them */
     time_ms notice, minimum_run;
-    bool urgent;
+    time_ms startup; /* of one that was preempted: coming back must be worth it */
+    bool urgent, credits;
+    uint32_t tenant_slot; /* 0 where it is not known */
     uint32_t lease; /* one that it has already: its own place counts as free */
 };
 struct site { /* one plan: found where count > 0 */
@@ -430,6 +494,7 @@ struct site { /* one plan: found where count > 0 */
     uint32_t *nodes; /* slots, one a placement */
     uint32_t count;
     int64_t units_milli, limit_rate, ask_rate, rate;
+    int64_t transfer_rate; /* milli-rate */
     uint32_t *victims; /* leases */
     uint32_t victim_count;
 };
@@ -448,7 +513,7 @@ void plan_make(const struct market *m, struct scratch *s, const struct candidate
 bool plan_at(const struct market *m, const struct candidate *c, const struct line *line, struct plan *ret);
 static inline int64_t candidate_value(const struct candidate *c, const struct line *line)
 {
-    return c->limits ? c->limits[line->alternative] : c->limit;
+    return limit_at(c->limits, line->alternative, c->limit);
 }
 static inline int64_t candidate_net(const struct candidate *c, const struct line *line)
 {
@@ -460,6 +525,7 @@ static inline int64_t candidate_units(const struct candidate *c, const struct li
 }
 /* Counts alone: false where nothing of it can be free there. */
 bool line_may_be_free(const struct market *m, const struct candidate *c, const struct line *line);
+int64_t reentry_cost(const struct market *m, const struct candidate *c, int64_t limit_rate);
 bool candidate_fits(const struct market *m, const struct candidate *c, const struct line *line);
 
 /* Nodes as they would be: those that a search touched, the rest as they are. */
@@ -497,6 +563,7 @@ void lease_open(struct market *m, uint32_t bid, struct plan *plan);
 void leases_tell(struct market *m); /* those opened in this batch */
 void lease_start(struct market *m, uint32_t lease);
 void lease_preempt(struct market *m, uint32_t lease, enum market_release reason, const struct site *by);
+void lease_kept(struct market *m, uint32_t lease); /* it has kept its progress */
 void lease_replica_ended(struct market *m, uint32_t lease, uint32_t role, uint32_t rank);
 void lease_close(struct market *m, uint32_t lease, enum market_release reason, time_ms at, bool waits);
 void lease_node_lost(struct market *m, uint32_t lease, uint32_t node, time_ms last_contact);
@@ -512,11 +579,22 @@ static inline int64_t lease_loss(const struct market *m, const struct lease *l)
     return lease_surplus(l) + lease_bonus(m, l);
 }
 
+/* ---- charge.c: what a lease owes ---------------------------------------------------------------------------------------------------- */
+
+/* Begins or changes the rate: from now on. */
+void charge_begin(struct market *m, uint32_t lease);
+void charge_rate(struct market *m, uint32_t lease, int64_t rate);
+/* What it has paid since its last checkpoint, at most T_ckpt back: what a victim gets back. */
+udollar charge_refundable(const struct market *m, const struct lease *l);
+/* It owes what its victims had paid, spread over its minimum run. */
+void charge_displaced(struct market *m, uint32_t lease, const struct site *site);
+
 /* ---- ledger.c ----------------------------------------------------------------------------------------------------------------------- */
 
 void ledger_move(struct market *m, struct market_account from, struct market_account to, udollar amount, uint32_t pool);
 uint32_t tenant_find(struct market *m, market_id id); /* slot; adds it where it is new */
-bool tenant_can_start(const struct market *m, uint32_t tenant, int64_t limit_rate, time_ms span);
+bool tenants_related(const struct market *m, uint32_t a, uint32_t b); /* one, or of one owner */
+bool purse_covers(const struct purse *p, int128 amount);
 /* Adds up to `to`. */
 udollar ledger_accrue(struct market *m, uint32_t lease, time_ms to); /* what is to be booked */
 void ledger_charge(struct market *m, uint32_t lease, time_ms to); /* the same, booked */
@@ -525,8 +603,14 @@ void ledger_uncharge(struct market *m, uint32_t lease, time_ms from);
 void ledger_line(struct market *m, uint32_t lease);
 /* At a tick: charges all leases, one entry a project and pool. */
 void ledger_book_all(struct market *m);
-void ledger_settle(struct market *m);
-void ledger_budgets(struct market *m);
+/* settle.c: sellers, fees, early ends of terms, credits, budgets; at a tick. */
+void settle_sellers(struct market *m);
+void settle_terms(struct market *m);
+void settle_credits(struct market *m);
+void settle_budgets(struct market *m);
+void term_owe(struct market *m, const struct lease *l);
+/* What the sellers of its nodes are due for `span` ms; negative takes it back. */
+void sellers_use(struct market *m, struct lease *l, time_ms span);
 uint32_t account_find(struct market *m, struct market_account name);
 struct account *account_get(struct market *m, struct market_account name);
 
@@ -544,8 +628,10 @@ uint32_t head_try(struct market *m, uint32_t class);
 void note(struct market *m, const struct plan *plan);
 void clear_finish(struct market *m); /* tells what was decided */
 struct candidate bid_candidate(const struct market *m, const struct bid *b);
-/* Whether its project can keep it in escrow at that milli-rate. */
-bool bid_affords(const struct market *m, const struct bid *b, int64_t limit_rate);
+/* Whether its project can keep it in escrow at that site. */
+bool bid_affords(const struct market *m, const struct bid *b, const struct site *site);
+/* What is kept in escrow for it at that site, in its currency. */
+int128 bid_escrow(const struct market *m, const struct bid *b, const struct site *site);
 
 /* ---- market.c ----------------------------------------------------------------------------------------------------------------------------- */
 
@@ -555,5 +641,5 @@ enum market_refusal bid_refusal(const struct market *m, const struct market_bid 
 struct market_event *event_add(struct market *m, enum market_event_type type, uint32_t bid);
 static inline time_ms bid_minimum_run(const struct market *m, const struct bid *b)
 {
-    return b->minimum_run ? b->minimum_run : m->settings[SETTING_MINIMUM_RUN_MS];
+    return MAX(b->minimum_run ? b->minimum_run : m->settings[SETTING_MINIMUM_RUN_MS], 3 * b->startup);
 }

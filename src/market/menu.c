@@ -115,7 +115,7 @@ static void pool_tell(struct market *m, uint32_t pool)
     e->posted.guide = p->guide;
     e->posted.lowest_ask = p->lowest_ask;
     e->posted.units_milli = p->units_milli;
-    e->posted.free_milli = p->units_milli - p->used_milli;
+    e->posted.free_milli = p->free_milli;
     e->posted.wanted_milli = p->wanted_milli;
     e->posted.running = p->running;
     e->posted.waiting = p->waiting;

@@ -35,6 +35,12 @@ bool line_may_be_free(const struct market *m, const struct candidate *c, const s
     return pool_nodes_from(p, step) >= need;
 }
 
+/* One that was preempted comes back only where that is worth another start. */
+int64_t reentry_cost(const struct market *m, const struct candidate *c, int64_t limit_rate)
+{
+    return c->startup ? mul_div_floor(limit_rate, c->startup, MAX(m->settings[SETTING_HORIZON_MS], 1)) : 0;
+}
+
 /* Whether the menu lets it in there, and at what rate (MARKET.md section 7, "Admissible site"). */
 static bool site_admit(const struct market *m, const struct candidate *c, const struct line *line, struct plan *plan)
 {
@@ -42,7 +48,8 @@ static bool site_admit(const struct market *m, const struct candidate *c, const 
     const struct line *at;
     int64_t best = menu_best(m, c, &at);
     site->limit_rate = mul_checked(candidate_net(c, line), site->units_milli);
-    if (site->limit_rate < site->ask_rate)
+    site->transfer_rate = mul_checked(line->transfer, site->units_milli);
+    if (site->limit_rate - reentry_cost(m, c, site->limit_rate) < site->ask_rate)
         return false;
     site->rate = site->limit_rate - best;
     if (site->rate >= site->ask_rate)
@@ -109,7 +116,7 @@ static int64_t gain_most(const struct market *m, const struct candidate *c, cons
             least = MIN(least, p->fabrics[i].seats[0].density);
     if (least == INT64_MAX || net <= 0)
         return 0;
-    int64_t units = candidate_units(c, line), taken = MAX(units - MAX(p->units_milli - p->used_milli, 0), 0);
+    int64_t units = candidate_units(c, line), taken = MAX(units - p->free_milli, 0);
     int128 most = (int128)net * units - (int128)least * taken / 1000;
     return narrow_checked(MAX(most, 0));
 }

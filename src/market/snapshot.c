@@ -2,6 +2,7 @@
 /* The whole state as bytes. One description serves both ways: each function codes a field, which is
  * packed or unpacked. Slots and the order of every list are kept, so that a restored market decides
  * exactly as the one it came from; trees and maps are built again. */
+#include "base/sort.h"
 #include "market/market_internal.h"
 
 #define SNAPSHOT_FORMAT 2
@@ -135,9 +136,19 @@ static void code_node(struct codec *c, struct node *n)
     code_i64(c, &n->firm_milli);
 }
 
+static void code_currency(struct codec *c, enum market_currency *currency)
+{
+    uint32_t wide = *currency;
+    code_u32(c, &wide);
+    if (wide > CURRENCY_CREDITS)
+        c->in->bad = true;
+    *currency = wide ? CURRENCY_CREDITS : CURRENCY_MONEY;
+}
+
 static void code_seller(struct codec *c, struct seller *s)
 {
     code_u64(c, &s->id);
+    code_currency(c, &s->currency);
     code_i128(c, &s->ask_sum);
     code_i64(c, &s->ask_paid);
     code_i128(c, &s->rent_weight);
@@ -166,6 +177,7 @@ static void code_pool(struct codec *c, struct pool *p)
     code_u64(c, &p->running);
     code_u64(c, &p->waiting);
     code_u32(c, &p->group);
+    code_bool(c, &p->posted);
     p->sellers = code_array(c, p->sellers, &p->seller_count, &p->seller_capacity, sizeof *p->sellers);
     for (uint32_t i = 0; i < p->seller_count; i++)
         code_seller(c, &p->sellers[i]);
@@ -179,6 +191,45 @@ static void code_placement(struct codec *c, struct market_placement *p)
     code_u64(c, &p->gpus);
     code_amounts(c, &p->amounts);
     code_i64(c, &p->units_milli);
+}
+
+static void code_lease_money(struct codec *c, struct lease *l)
+{
+    uint32_t count = l->asks ? l->placement_count : 0;
+    l->asks = code_array(c, l->asks, &count, NULL, sizeof *l->asks);
+    for (uint32_t i = 0; i < count; i++)
+        code_i64(c, &l->asks[i]);
+    if (c->in && count != l->placement_count)
+        c->in->bad = true;
+    code_currency(c, &l->currency);
+    int64_t *numbers[] = {&l->exchange, &l->locked_scarcity, &l->transfer_rate, &l->transfer_booked, &l->transfer_line,
+                          &l->displacement_rate, &l->displacement_until, &l->displacement_booked, &l->displacement_line};
+    for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
+        code_i64(c, numbers[i]);
+    int128 *sums[] = {&l->kept_sum, &l->transfer_sum, &l->transfer_most, &l->displacement_sum};
+    for (size_t i = 0; i < ARRAY_COUNT(sums); i++)
+        code_i128(c, sums[i]);
+    l->owed = code_array(c, l->owed, &l->owed_count, NULL, sizeof *l->owed);
+    for (uint32_t i = 0; i < l->owed_count; i++) {
+        code_u64(c, &l->owed[i].bid);
+        code_u32(c, &l->owed[i].tenant);
+        code_u32(c, &l->owed[i].attempt);
+        code_i64(c, &l->owed[i].amount);
+        code_i64(c, &l->owed[i].paid);
+    }
+}
+
+static void code_term(struct codec *c, struct term *t)
+{
+    code_u64(c, &t->bid);
+    code_u32(c, &t->attempt);
+    code_u32(c, &t->tenant);
+    code_u32(c, &t->pool);
+    int64_t *numbers[] = {&t->units_milli, &t->locked_scarcity, &t->from, &t->until, &t->booked, &t->held, &t->exchange};
+    for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
+        code_i64(c, numbers[i]);
+    code_i128(c, &t->sum);
+    code_currency(c, &t->currency);
 }
 
 static void code_lease(struct codec *c, struct lease *l)
@@ -214,8 +265,9 @@ static void code_lease(struct codec *c, struct lease *l)
     l->spans = code_array(c, l->spans, &l->span_count, &l->span_capacity, sizeof *l->spans);
     for (uint32_t i = 0; i < l->span_count; i++) {
         code_i64(c, &l->spans[i].from);
-        code_i64(c, &l->spans[i].rate);
+        code_i128(c, &l->spans[i].sum);
     }
+    code_lease_money(c, l);
 }
 
 static void code_bid(struct codec *c, struct bid *b)
@@ -225,13 +277,15 @@ static void code_bid(struct codec *c, struct bid *b)
     code_u64(c, &b->tie_key);
     code_u64(c, &b->batch);
     int64_t *numbers[] = {&b->value, &b->limit, &b->pending_limit, &b->notice, &b->minimum_run, &b->term,
-                          &b->restart_cost, &b->charged};
+                          &b->restart_cost, &b->charged, &b->transfer_paid, &b->displaced, &b->refunded, &b->startup,
+                          &b->cut_at, &b->displaced_at[0], &b->displaced_at[1], &b->displaced_at[2], &b->displaced_at[3]};
     for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
         code_i64(c, numbers[i]);
     code_u32(c, &b->class);
     code_u32(c, &b->lease);
     code_u32(c, &b->attempt);
-    bool *flags[] = {&b->renew, &b->urgent, &b->parked, &b->waiting, &b->on_curve};
+    code_u32(c, &b->preemptions);
+    bool *flags[] = {&b->renew, &b->urgent, &b->credits, &b->parked, &b->waiting, &b->on_curve};
     for (size_t i = 0; i < ARRAY_COUNT(flags); i++)
         code_bool(c, flags[i]);
 }
@@ -279,10 +333,18 @@ static void code_class(struct codec *c, struct market *m, uint32_t slot)
 static void code_tenant(struct codec *c, struct tenant *t)
 {
     code_u64(c, &t->id);
-    code_bool(c, &t->limited);
-    code_i64(c, &t->budget);
-    code_i64(c, &t->spent);
-    code_i64(c, &t->held);
+    for (int i = 0; i < 2; i++) {
+        struct purse *p = &t->purses[i];
+        code_bool(c, &p->limited);
+        code_i64(c, &p->budget);
+        code_i64(c, &p->spent);
+        code_i64(c, &p->held);
+    }
+    code_i64(c, &t->refill);
+    code_i64(c, &t->most);
+    code_i128(c, &t->refill_sum);
+    code_i64(c, &t->refilled_to);
+    code_u64(c, &t->owner);
 }
 
 static void code_head(struct codec *c, struct market *m)
@@ -325,6 +387,39 @@ static void code_accounts(struct codec *c, struct market *m)
         xfree(all);
 }
 
+static int owner_compare(const void *x, const void *y, const void *context)
+{
+    (void)context;
+    return COMPARE(((const struct map_entry *)x)->key, ((const struct map_entry *)y)->key);
+}
+
+static struct map_entry *owners_sorted(const struct market *m, uint32_t *ret_count)
+{
+    struct map_entry *all = xcalloc(m->seller_owners.count + 1, sizeof *all);
+    for (size_t i = 0; i < m->seller_owners.capacity; i++)
+        if (m->seller_owners.entries[i].key)
+            all[(*ret_count)++] = m->seller_owners.entries[i];
+    sort(all, *ret_count, sizeof *all, owner_compare, NULL);
+    return all;
+}
+
+/* Owners of sellers, by seller. */
+static void code_owners(struct codec *c, struct market *m)
+{
+    uint32_t count = 0;
+    struct map_entry *all = NULL;
+    if (c->out)
+        all = owners_sorted(m, &count);
+    all = code_array(c, all, &count, NULL, sizeof *all);
+    for (uint32_t i = 0; i < count; i++) {
+        code_u64(c, &all[i].key);
+        code_u64(c, &all[i].value);
+        if (c->in && all[i].key)
+            map_set(&m->seller_owners, all[i].key, all[i].value);
+    }
+    xfree(all);
+}
+
 static void code_market(struct codec *c, struct market *m)
 {
     code_head(c, m);
@@ -357,6 +452,10 @@ static void code_market(struct codec *c, struct market *m)
     for (uint32_t i = 1; i < m->tenant_count; i++)
         code_tenant(c, &m->tenants[i]);
     code_accounts(c, m);
+    m->terms = code_array(c, m->terms, &m->term_count, &m->term_capacity, sizeof *m->terms);
+    for (uint32_t i = 0; i < m->term_count; i++)
+        code_term(c, &m->terms[i]);
+    code_owners(c, m);
     code_slots(c, &m->parked, &m->parked_count, &m->parked_capacity);
     code_slots(c, &m->vacating, &m->vacating_count, &m->vacating_capacity);
 }
@@ -391,6 +490,11 @@ static bool slots_hold(const struct market *m)
     }
     for (uint32_t i = 0; i < m->vacating_count; i++)
         ok &= m->vacating[i] < m->lease_count;
+    for (uint32_t i = 0; i < m->term_count; i++)
+        ok &= m->terms[i].tenant < m->tenant_count && m->terms[i].pool < m->pool_count;
+    for (uint32_t i = 1; i < m->lease_count; i++)
+        for (uint32_t j = 0; j < m->leases[i].owed_count; j++)
+            ok &= m->leases[i].owed[j].tenant < m->tenant_count;
     for (uint32_t i = 0; i < m->vacating_count; i++)
         ok = ok && m->leases[m->vacating[i]].vacating_at == i;
     for (uint32_t i = 0; i < m->parked_count; i++)

@@ -33,6 +33,7 @@ void pool_key(const struct market_node *spec, struct buf *out)
     pack_u64(out, spec->place.region);
     pack_u64(out, spec->place.zone);
     pack_u64(out, spec->only_tenant);
+    pack_i64(out, spec->credit_permille);
     pack_i64(out, spec->amounts.gpu_milli);
     pack_i64(out, spec->amounts.core_milli);
     pack_i64(out, spec->amounts.memory_mib);
@@ -208,12 +209,12 @@ bool choice_matches(const struct market_choice *c, const struct pool *p)
            labels_hold(p->labels, c->labels);
 }
 
-struct seller *pool_seller(struct pool *p, market_id seller)
+uint32_t pool_seller(struct pool *p, market_id seller, enum market_currency currency)
 {
     for (uint32_t i = 0; i < p->seller_count; i++)
-        if (p->sellers[i].id == seller)
-            return &p->sellers[i];
+        if (p->sellers[i].id == seller && p->sellers[i].currency == currency)
+            return i;
     ARRAY_RESERVE(p->sellers, p->seller_count, p->seller_capacity);
-    p->sellers[p->seller_count] = (struct seller){.id = seller};
-    return &p->sellers[p->seller_count++];
+    p->sellers[p->seller_count] = (struct seller){.id = seller, .currency = currency};
+    return p->seller_count++;
 }

@@ -91,7 +91,8 @@ const char *setting_name(int64_t setting)
 
 const char *charge_name(int64_t charge)
 {
-    static const char *const names[] = {"menu", "transfer", "displacement", "refund", "term"};
+    static const char *const names[] = {"menu", "transfer", "displacement", "refund", "term",
+                                        "reservation", "subscription", "resale", "compensation"};
     return NAME_OF(names, charge);
 }
 
