@@ -192,10 +192,11 @@ static void pool_asks(struct market *m, struct pool *p)
         if (p->lowest_ask < 0 || n->spec.ask < p->lowest_ask)
             p->lowest_ask = n->spec.ask;
     }
-    p->lowest_ask = MAX(p->lowest_ask, 0);
-    if (!p->posted) /* until the first tick its asks are its menu */
+    if (p->lowest_ask >= 0 && !p->posted) { /* until the first tick its asks are its menu */
         p->marginal = p->guide = p->post = p->lowest_ask;
-    p->posted = true;
+        p->posted = true;
+    }
+    p->lowest_ask = MAX(p->lowest_ask, 0);
 }
 
 void layout_build(struct market *m)
