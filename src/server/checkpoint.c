@@ -188,18 +188,6 @@ int snapshots_finish(struct core *c, bool write, struct error *err)
 
 /* ---- SQLite's log ------------------------------------------------------------------------------------------------ */
 
-static bool checkpoint_wait(struct core *c)
-{
-    time_ms due = clock_monotonic_ms() + CHECKPOINT_INTERVAL_MS;
-    struct timespec until = {.tv_sec = due / 1000, .tv_nsec = due % 1000 * 1000000};
-    pthread_mutex_lock(&c->projector_lock);
-    while (!c->projector_closing && pthread_cond_timedwait(&c->projector_wake, &c->projector_lock, &until) != ETIMEDOUT)
-        ;
-    bool closing = c->projector_closing;
-    pthread_mutex_unlock(&c->projector_lock);
-    return !closing;
-}
-
 void *checkpoint_main(void *core)
 {
     struct core *c = core;
@@ -212,7 +200,7 @@ void *checkpoint_main(void *core)
         return NULL;
     }
     uint64_t seen = 0;
-    while (checkpoint_wait(c)) {
+    while (projector_pause(c, CHECKPOINT_INTERVAL_MS)) {
         uint64_t durable = atomic_load(&c->durable);
         if (durable != seen && journal_checkpoint_passive(checkpointer, &err) < 0)
             log_warning("the journal's log is not checkpointed: %s", err.text);

@@ -230,7 +230,7 @@ static void locks_init(struct core *c)
     pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
     pthread_rwlock_init(&c->state, &fair);
     pthread_mutex_t *locks[] = {&c->queue.lock, &c->reads.lock, &c->held_lock, &c->projector_lock, &c->failure_lock};
-    pthread_cond_t *conditions[] = {&c->queue.wake, &c->queue.changed, &c->reads.wake, &c->projector_wake};
+    pthread_cond_t *conditions[] = {&c->queue.wake, &c->queue.changed, &c->reads.wake, &c->projector_wake, &c->projector_close};
     for (size_t i = 0; i < ARRAY_COUNT(locks); i++)
         pthread_mutex_init(locks[i], NULL);
     for (size_t i = 0; i < ARRAY_COUNT(conditions); i++)

@@ -91,8 +91,9 @@ struct core {
     pthread_t writer, readers[READER_COUNT], projector, checkpointer;
     unsigned started; /* threads, in the order above */
 
-    pthread_mutex_t projector_lock; /* with the condition: a new group, or the end */
-    pthread_cond_t projector_wake;
+    pthread_mutex_t projector_lock;
+    pthread_cond_t projector_wake;  /* a new group, or the end: for a projector with nothing to do */
+    pthread_cond_t projector_close; /* the end alone: for pauses, which no group shall cut short */
     bool projector_closing;
     struct tables *tables;
     _Atomic uint64_t projected, snapshot_seq;
@@ -129,3 +130,5 @@ void held_refuse(struct core *c, struct http_batch *batch);        /* those that
 /* projector.c */
 void *projector_main(void *core);
 void projector_notify(struct core *c, bool close);
+/* Sleeps for so long. False: the end has come. */
+bool projector_pause(struct core *c, time_ms span);

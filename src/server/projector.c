@@ -226,27 +226,41 @@ void projector_notify(struct core *c, bool close)
 {
     pthread_mutex_lock(&c->projector_lock);
     c->projector_closing |= close;
-    pthread_cond_broadcast(&c->projector_wake);
+    pthread_cond_signal(&c->projector_wake);
+    if (close)
+        pthread_cond_broadcast(&c->projector_close);
     pthread_mutex_unlock(&c->projector_lock);
 }
 
-/* Until something is durable beyond `seen` (UINT64_MAX: whatever comes), or the time is over. False: the end. */
+static struct timespec after(time_ms span)
+{
+    time_ms due = clock_monotonic_ms() + span;
+    return (struct timespec){.tv_sec = due / 1000, .tv_nsec = due % 1000 * 1000000};
+}
+
+/* Until something is durable beyond `seen`, or the time is over. False: the end. */
 static bool projector_wait(struct core *c, uint64_t seen, time_ms most)
 {
-    time_ms due = clock_monotonic_ms() + most;
-    struct timespec until = {.tv_sec = due / 1000, .tv_nsec = due % 1000 * 1000000};
+    struct timespec until = after(most);
     int r = 0;
     pthread_mutex_lock(&c->projector_lock);
-    while (!c->projector_closing && r == 0 && (seen == UINT64_MAX || atomic_load(&c->durable) == seen))
+    while (!c->projector_closing && r == 0 && atomic_load(&c->durable) == seen)
         r = pthread_cond_timedwait(&c->projector_wake, &c->projector_lock, &until);
     bool closing = c->projector_closing;
     pthread_mutex_unlock(&c->projector_lock);
     return !closing;
 }
 
-static bool projector_pause(struct core *c, time_ms span)
+bool projector_pause(struct core *c, time_ms span)
 {
-    return projector_wait(c, UINT64_MAX, span);
+    struct timespec until = after(span);
+    int r = 0;
+    pthread_mutex_lock(&c->projector_lock);
+    while (!c->projector_closing && r == 0)
+        r = pthread_cond_timedwait(&c->projector_close, &c->projector_lock, &until);
+    bool closing = c->projector_closing;
+    pthread_mutex_unlock(&c->projector_lock);
+    return !closing;
 }
 
 /* Between two transactions. False: the end. */
@@ -291,7 +305,9 @@ static void projector_run(struct projector *p)
         troubled = r < 0;
         if (p->arena.total > ARENA_KEPT)
             arena_fini(&p->arena);
-        more = r > 0 ? projector_rest(p) : projector_wait(c, r < 0 ? UINT64_MAX : atomic_load(&c->projected), r < 0 ? RETRY_MS : TRIM_INTERVAL_MS);
+        more = r > 0   ? projector_rest(p)
+               : r < 0 ? projector_pause(c, RETRY_MS)
+                       : projector_wait(c, atomic_load(&c->projected), TRIM_INTERVAL_MS);
     }
 }
 
