@@ -349,6 +349,12 @@ void journal_event_pack(const struct engine_event *event, struct buf *out)
         pack_str(out, event->text);
 }
 
+void journal_events_pack(const struct engine_result *result, struct buf *out)
+{
+    for (size_t i = 0; i < result->event_count; i++)
+        journal_event_pack(&result->events[i], out);
+}
+
 static void event_read(struct codec *c, struct engine_event *event)
 {
     uint64_t type = unpack_u64(&c->in), mask = unpack_u64(&c->in);
@@ -444,13 +450,12 @@ static void outcome_pack(const struct engine_outcome *outcome, struct buf *out)
     pack_u64(out, outcome->count);
 }
 
-uint64_t journal_digest(uint64_t running, const struct engine_result *result)
+uint64_t journal_digest(uint64_t running, const struct engine_result *result, struct str events)
 {
     _cleanup_buf_ struct buf bytes = BUF_INIT(BUF_LIMIT_DEFAULT);
     for (size_t i = 0; i < result->outcome_count; i++)
         outcome_pack(&result->outcomes[i], &bytes);
-    for (size_t i = 0; i < result->event_count; i++)
-        journal_event_pack(&result->events[i], &bytes);
+    buf_append_str(&bytes, events);
     for (size_t i = 0; i < result->node_count; i++)
         pack_u64(&bytes, result->nodes[i]);
     return digest_add(running, bytes.data, bytes.size);

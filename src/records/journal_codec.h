@@ -27,8 +27,11 @@ void journal_event_pack(const struct engine_event *event, struct buf *out);
 int journal_events_unpack(struct str bytes, struct arena *arena, struct engine_event **ret, size_t *ret_count,
                           struct error *err);
 
-/* What was decided, folded into the digest of everything decided before. */
-uint64_t journal_digest(uint64_t running, const struct engine_result *result);
+/* Appends all events of a result, as the journal keeps them. */
+void journal_events_pack(const struct engine_result *result, struct buf *out);
+/* What was decided, folded into the digest of everything decided before; `events` are the result's,
+ * packed. */
+uint64_t journal_digest(uint64_t running, const struct engine_result *result, struct str events);
 
 /* What of a submit stands in the request; project, key, idempotency, body_hash, request_key and
  * request of *ret are left alone. Texts and labels are borrowed from the request, choices stand in the

@@ -19,6 +19,7 @@ struct place { /* where a recovery reads */
     size_t kept_count;
     struct arena arena;
     struct engine_result result;
+    struct buf events; /* of the last group, packed */
 };
 
 static void place_fini(struct place *p)
@@ -28,6 +29,7 @@ static void place_fini(struct place *p)
     xfree(p->kept);
     arena_fini(&p->arena);
     engine_result_fini(&p->result);
+    buf_fini(&p->events);
 }
 
 static int state_restore(struct place *p, struct snapshot *s, struct recovered *ret, struct error *err)
@@ -97,7 +99,9 @@ static int group_apply(struct place *p, struct recovered *at, const struct journ
         return -EBADMSG;
     }
     engine_apply(at->engine, group->time, commands, count, &p->result);
-    uint64_t digest = journal_digest(at->digest, &p->result);
+    buf_clear(&p->events);
+    journal_events_pack(&p->result, &p->events);
+    uint64_t digest = journal_digest(at->digest, &p->result, buf_str(&p->events));
     if (digest != group->digest && !p->options->lenient)
         return group_differs(p, group, digest, err);
     at->digest = digest;
@@ -159,7 +163,7 @@ static int place_recover(struct place *p, struct recovered *ret, struct error *e
 int recover(struct recovered *ret, const struct recover_options *options, struct error *err)
 {
     struct place p = {.journal = data_path(options->data, JOURNAL_NAME), .snapshots = data_path(options->data, SNAPSHOTS_NAME),
-                      .options = options, .arena = {.limit = BUF_LIMIT_DEFAULT}};
+                      .options = options, .arena = {.limit = BUF_LIMIT_DEFAULT}, .events = BUF_INIT(BUF_LIMIT_DEFAULT)};
     struct recovered at = {0};
     int r = place_recover(&p, &at, err);
     place_fini(&p);

@@ -197,15 +197,14 @@ static int batch_encode(struct core *c, const struct batch *b, struct journal_gr
     buf_clear(&c->event_bytes);
     for (size_t i = 0; i < b->count; i++)
         journal_command_pack(&c->commands[i], &c->command_bytes);
-    for (size_t i = 0; i < c->result.event_count; i++)
-        journal_event_pack(&c->result.events[i], &c->event_bytes);
+    journal_events_pack(&c->result, &c->event_bytes);
     if (c->command_bytes.overflow || c->event_bytes.overflow)
         return error_set(err, -EFBIG, "a group of commands and events is larger than the journal takes");
     uint64_t applied = atomic_load(&c->applied);
     *ret = (struct journal_group){
         .seq_first = applied - b->count + 1,
         .seq_last = applied,
-        .digest = journal_digest(c->digest, &c->result),
+        .digest = journal_digest(c->digest, &c->result, buf_str(&c->event_bytes)),
         .time = b->now,
         .engine_version = ENGINE_VERSION,
         .commands = buf_str(&c->command_bytes),
