@@ -77,7 +77,7 @@ static uint32_t insert_below(struct market *m, uint32_t at, uint32_t bid)
         m->bids[at].left = insert_below(m, m->bids[at].left, bid);
     else
         m->bids[at].right = insert_below(m, m->bids[at].right, bid);
-    tree_sum(m, at);
+    m->bids[at].tree_count++; /* not a sum: what hangs beside the path stays out of the cache */
     return at;
 }
 
@@ -90,7 +90,7 @@ static uint32_t remove_below(struct market *m, uint32_t at, uint32_t bid)
         m->bids[at].left = remove_below(m, m->bids[at].left, bid);
     else
         m->bids[at].right = remove_below(m, m->bids[at].right, bid);
-    tree_sum(m, at);
+    m->bids[at].tree_count--;
     return at;
 }
 
