@@ -59,11 +59,6 @@ void buf_append_text(struct buf *b, const char *text)
     buf_append(b, text, strlen(text));
 }
 
-void buf_append_byte(struct buf *b, char byte)
-{
-    buf_append(b, &byte, 1);
-}
-
 void buf_printf(struct buf *b, const char *format, ...)
 {
     va_list args, again;

@@ -26,11 +26,20 @@ void buf_clear(struct buf *b);
 void buf_append(struct buf *b, const void *data, size_t size);
 void buf_append_str(struct buf *b, struct str text);
 void buf_append_text(struct buf *b, const char *text);
-void buf_append_byte(struct buf *b, char byte);
 void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Room for `size` more bytes at data + this buffer's size, NULL at the limit; the caller writes
  * there and then adds to `size`. */
 char *buf_reserve(struct buf *b, size_t size);
+
+static inline void buf_append_byte(struct buf *b, char byte)
+{
+    if (b->overflow || b->size >= b->limit || b->size + 1 >= b->capacity) {
+        buf_append(b, &byte, 1);
+        return;
+    }
+    b->data[b->size++] = byte;
+    b->data[b->size] = '\0';
+}
 
 static inline struct str buf_str(const struct buf *b)
 {

@@ -3,6 +3,10 @@
 
 void pack_u64(struct buf *out, uint64_t value)
 {
+    if (value < 0x80) { /* most are */
+        buf_append_byte(out, (char)value);
+        return;
+    }
     char bytes[10];
     size_t size = 0;
     while (value >= 0x80) {

@@ -65,6 +65,7 @@ static engine_id project_of(struct api_call *call, const struct workload_request
 static struct str pack_request(struct api_call *call, const struct workload_request *request)
 {
     _cleanup_buf_ struct buf packed = BUF_INIT(BUF_LIMIT_DEFAULT);
+    (void)!buf_reserve(&packed, call->request->body.size); /* about that much: at once, not by doubling */
     record_pack(&workload_request_record, request, &packed);
     return arena_str(call_arena(call), buf_str(&packed));
 }
@@ -109,7 +110,7 @@ static bool name_request(struct api_call *call, struct engine_submit *submit)
         return false;
     }
     submit->idempotency = key;
-    submit->body_hash = hash_of_body(call->request);
+    submit->body_hash = key.size ? hash_of_body(call->request) : 0;
     submit->request_key = key.size ? hash_bytes(key.data, key.size) : prng_next(&call->api->random);
     return true;
 }

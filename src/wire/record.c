@@ -220,7 +220,8 @@ static const struct field *find_field(const struct record *record, struct str na
 {
     for (size_t i = 0; i < record->count; i++) {
         size_t at = *next + i < record->count ? *next + i : *next + i - record->count;
-        if (str_is(name, record->fields[at].name)) {
+        const char *known = record->fields[at].name;
+        if (strncmp(known, name.data, name.size) == 0 && known[name.size] == '\0') {
             *next = at + 1 < record->count ? at + 1 : 0;
             return &record->fields[at];
         }
