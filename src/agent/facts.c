@@ -74,7 +74,7 @@ static int find_machine(struct agent *a, struct error *err)
     if (rc == 0) {
         a->facts.amounts =
             (struct agent_amounts){.core_milli = machine->threads * 1000,
-                                   .memory_mib = machine->memory_mib - machine->memory_mib / 16};
+                                   .memory_mib = machine_offer_mib(machine->memory_mib)};
         set_gpus(a, machine);
         a->facts.sku = make_of(a, machine);
         if (machine->nvml[0])
@@ -173,9 +173,10 @@ static int cut_amounts(struct agent *a, struct error *err)
         rc = cut("memory (MiB)", a->options.memory_mib, &amounts->memory_mib, err);
     /* Without a word about it a slice takes as much of the disk as of the cores. */
     if (amounts->disk_mib == 0)
-        amounts->disk_mib = a->options.disk_mib ? disk_size_mib(a->data)
-                                                : mul_div_floor(disk_size_mib(a->data),
-                                                                amounts->core_milli, MAX(all, 1));
+        amounts->disk_mib = a->options.disk_mib
+                                ? disk_size_mib(a->data)
+                                : mul_div_floor(machine_offer_mib(disk_size_mib(a->data)),
+                                                amounts->core_milli, MAX(all, 1));
     return rc ? rc : cut("disk (MiB)", a->options.disk_mib, &amounts->disk_mib, err);
 }
 

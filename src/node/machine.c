@@ -53,6 +53,14 @@ static int64_t size_in_name(const char *name)
     return 0;
 }
 
+int64_t machine_offer_mib(int64_t size_mib)
+{
+    int64_t offer = size_mib - size_mib / 32, step = 1;
+    while (offer / step >= 64)
+        step *= 2;
+    return offer - offer % step;
+}
+
 void machine_gpu_model(const char *name, int64_t memory_mib, char ret[MACHINE_TEXT_MAX])
 {
     memory_mib = memory_mib ? memory_mib : size_in_name(name);

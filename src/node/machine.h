@@ -30,5 +30,9 @@ struct machine {
 /* topology: hwloc's XML, or NULL for this machine, and then NVML is asked too. */
 int machine_discover(struct machine *ret, const char *topology, struct error *err);
 
+/* What a machine with so much memory or disk offers of it, MiB: all but a thirty-second at least, in
+ * steps coarse enough that machines of one make, which differ by some MiB, offer the same: the
+ * market tells pools apart by what a node gives. */
+int64_t machine_offer_mib(int64_t size_mib);
 /* "NVIDIA H100 80GB HBM3", 81559 MiB -> "H100". */
 void machine_gpu_model(const char *name, int64_t memory_mib, char ret[MACHINE_TEXT_MAX]);

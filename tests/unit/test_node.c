@@ -196,6 +196,19 @@ static void test_g4dn(void **state)
     xfree(m);
 }
 
+/* Machines of one make differ by some MiB from one firmware to the next. */
+static void test_offer(void **state)
+{
+    (void)state;
+    assert_int_equal(machine_offer_mib(2063950), machine_offer_mib(2063807));
+    assert_int_equal(machine_offer_mib(0), 0);
+    assert_int_equal(machine_offer_mib(63), 62);
+    for (int64_t size = 1; size < 1 << 22; size += 1 + size / 7) {
+        int64_t offer = machine_offer_mib(size);
+        assert_true(offer > 0 && offer <= size && offer >= size - size / 16 - 1);
+    }
+}
+
 /* A format newer than the library: said so, by the file's name. */
 static void test_newer_format(void **state)
 {
@@ -396,7 +409,7 @@ int main(void)
         cmocka_unit_test(test_home),        cmocka_unit_test(test_freeze_and_kill),
         cmocka_unit_test(test_g4dn),        cmocka_unit_test(test_newer_format),
         cmocka_unit_test(test_power8),      cmocka_unit_test(test_no_topology),
-        cmocka_unit_test(test_models),      cmocka_unit_test(test_nvml),
+        cmocka_unit_test(test_offer),        cmocka_unit_test(test_models),      cmocka_unit_test(test_nvml),
         cmocka_unit_test(test_user_ranges), cmocka_unit_test(test_files),
         cmocka_unit_test(test_descendants),
     };
