@@ -224,8 +224,12 @@ void bid_drop(struct market *m, uint32_t bid)
     map_remove(&m->bid_by_id, b->id);
     xfree(b->limits);
     *b = (struct bid){0};
-    ARRAY_RESERVE(m->free_bids, m->free_bid_count, m->free_bid_capacity);
-    m->free_bids[m->free_bid_count++] = bid;
+    if (bid + 1 == m->bid_count) { /* so that who comes and goes at once leaves no trace */
+        m->bid_count--;
+    } else {
+        ARRAY_RESERVE(m->free_bids, m->free_bid_count, m->free_bid_capacity);
+        m->free_bids[m->free_bid_count++] = bid;
+    }
     m->classes[class].bids--;
     class_release(m, class);
 }

@@ -6,6 +6,7 @@ static void check_node(const struct market *m, uint32_t slot)
 {
     const struct node *n = &m->nodes[slot];
     struct room room = room_empty(&n->spec.amounts);
+    room.loose = n->room.loose;
     uint32_t vacating = 0;
     for (uint32_t i = 1; i < m->lease_count; i++) {
         const struct lease *l = &m->leases[i];
@@ -87,7 +88,7 @@ static void check_pool(const struct market *m, uint32_t slot)
     for (uint32_t i = 0; i < p->node_count; i++)
         if (node_usable(&m->nodes[p->nodes[i]])) {
             units += node_units(&m->nodes[p->nodes[i]]);
-            free += m->nodes[p->nodes[i]].room.units;
+            free += MAX(m->nodes[p->nodes[i]].room.units, 0);
         }
     for (uint32_t i = 1; i < m->lease_count; i++) {
         const struct lease *l = &m->leases[i];

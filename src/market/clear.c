@@ -233,6 +233,13 @@ void pools_refill_all(struct market *m)
 
 /* ---- who arrived or rose ------------------------------------------------------------------------------------ */
 
+void class_tried(struct market *m, uint32_t class)
+{
+    struct class *c = &m->classes[class];
+    c->failed = c->waiting != 0;
+    c->failed_value = c->waiting ? m->bids[tree_first(m, c->waiting)].value : 0;
+}
+
 static bool class_is_done(const struct market *m, const struct class *c)
 {
     if (c->waiting == 0)
@@ -258,8 +265,7 @@ uint32_t head_try(struct market *m, uint32_t class)
     plan_make(m, m->scratch, &c, &plan);
     if (plan.site.count == 0) {
         note(m, &plan);
-        m->classes[class].failed = true;
-        m->classes[class].failed_value = m->bids[bid].value;
+        class_tried(m, class);
     } else {
         victims = plan.site.victim_count;
         m->classes[class].misses = 0;
@@ -391,11 +397,8 @@ static void clear_whole(struct market *m)
         dual_solve(m->dual, COLD_ROUNDS);
     }
     full_clear(m, m->dual);
-    for (uint32_t i = 1; i < m->class_count; i++) {
-        struct class *c = &m->classes[i];
-        c->failed = c->waiting != 0;
-        c->failed_value = c->waiting ? m->bids[tree_first(m, c->waiting)].value : 0;
-    }
+    for (uint32_t i = 1; i < m->class_count; i++)
+        class_tried(m, i);
     m->clear_all = m->cold = false;
 }
 

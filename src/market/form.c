@@ -48,7 +48,7 @@ static void form_key(const struct market *m, const struct market_bid *bid, struc
         value = MAX(value, bid->alternatives[i].limit);
     pack_u64(out, (uint64_t)bid->kind);
     pack_u64(out, form_tenant(m, bid->tenant));
-    pack_u64(out, bid->credits);
+    pack_u64(out, (uint64_t)bid->credits | (uint64_t)bid->urgent << 1);
     pack_u64(out, bid->alternative_count);
     for (size_t i = 0; i < bid->alternative_count; i++)
         pack_alternative(&bid->alternatives[i], ratio_of(bid->alternatives[i].limit, value), out);
@@ -78,7 +78,9 @@ static bool form_from_key(struct form *form, struct unpack in)
 {
     form->kind = (enum market_kind)unpack_u64(&in);
     form->tenant = unpack_u64(&in);
-    form->credits = unpack_u64(&in) != 0;
+    uint64_t flags = unpack_u64(&in);
+    form->credits = flags & 1;
+    in.bad |= flags > 3;
     form->alternative_count = (uint32_t)unpack_u64(&in);
     if (in.bad || form->alternative_count == 0 || form->alternative_count > MARKET_ALTERNATIVES_MAX)
         return false;
@@ -297,6 +299,10 @@ static void form_drop(struct market *m, uint32_t slot)
     curve_leave(m, slot);
     str_map_remove(&m->form_by_key, buf_str(&f->key));
     form_fini(f);
+    if (slot + 1 == m->form_count) {
+        m->form_count--;
+        return;
+    }
     ARRAY_RESERVE(m->free_forms, m->free_form_count, m->free_form_capacity);
     m->free_forms[m->free_form_count++] = slot;
 }
@@ -411,8 +417,12 @@ void class_release(struct market *m, uint32_t slot)
     member_remove(m, slot);
     map_remove(&m->class_by_form, class_name(form, c->replicas));
     *c = (struct class){0};
-    ARRAY_RESERVE(m->free_classes, m->free_class_count, m->free_class_capacity);
-    m->free_classes[m->free_class_count++] = slot;
+    if (slot + 1 == m->class_count) {
+        m->class_count--;
+    } else {
+        ARRAY_RESERVE(m->free_classes, m->free_class_count, m->free_class_capacity);
+        m->free_classes[m->free_class_count++] = slot;
+    }
     if (--m->forms[form].classes == 0)
         form_drop(m, form);
 }

@@ -48,7 +48,7 @@ void node_uncount(struct market *m, struct node *n)
     p->bits[n->step * p->words + n->position / 64] &= ~(UINT64_C(1) << n->position % 64);
     p->counts[n->step]--;
     p->units_milli -= node_units(n);
-    p->free_milli -= n->room.units;
+    p->free_milli -= MAX(n->room.units, 0);
     if (n->step == row_untouched(p)) {
         p->full--;
         p->racks[n->rack].full--;
@@ -68,7 +68,7 @@ void node_count(struct market *m, struct node *n)
     p->bits[n->step * p->words + n->position / 64] |= UINT64_C(1) << n->position % 64;
     p->counts[n->step]++;
     p->units_milli += node_units(n);
-    p->free_milli += n->room.units;
+    p->free_milli += MAX(n->room.units, 0);
     if (n->step == row_untouched(p)) {
         p->full++;
         p->racks[n->rack].full++;

@@ -16,7 +16,7 @@ static const int64_t setting_defaults[MARKET_SETTING_COUNT] = {
     [SETTING_TIER2_START_MS] = 10000,   [SETTING_TIER3_START_MS] = 60000,
     [SETTING_TIER4_START_MS] = 300000,  [SETTING_TIER1_LOSS] = 20000000,
     [SETTING_TIER2_LOSS] = 10000000,    [SETTING_TIER3_LOSS] = 5000000,
-    [SETTING_TIER4_LOSS] = 2500000,
+    [SETTING_TIER4_LOSS] = 2500000,     [SETTING_PACK_BY_AMOUNTS] = 0,
 };
 static const struct {
     int64_t least, most;
@@ -32,7 +32,7 @@ static const struct {
     [SETTING_TIER2_START_MS] = {0, HOUR_MS},    [SETTING_TIER3_START_MS] = {0, HOUR_MS},
     [SETTING_TIER4_START_MS] = {0, HOUR_MS},    [SETTING_TIER1_LOSS] = {0, MARKET_RATE_MAX},
     [SETTING_TIER2_LOSS] = {0, MARKET_RATE_MAX}, [SETTING_TIER3_LOSS] = {0, MARKET_RATE_MAX},
-    [SETTING_TIER4_LOSS] = {0, MARKET_RATE_MAX},
+    [SETTING_TIER4_LOSS] = {0, MARKET_RATE_MAX}, [SETTING_PACK_BY_AMOUNTS] = {0, 1},
 };
 
 struct market *market_new(uint64_t seed)
@@ -216,6 +216,9 @@ static struct refusal setting_set(struct market *m, enum market_setting name, in
     if (name == SETTING_HOLD && value == 0)
         m->clear_all = true;
     m->settings[name] = value;
+    if (name == SETTING_PACK_BY_AMOUNTS) /* nodes keep what they hold: it takes hold of those that come up from here on */
+        for (uint32_t i = 1; i < m->node_count; i++)
+            m->nodes[i].room.loose |= value != 0;
     return accept();
 }
 

@@ -174,6 +174,8 @@ enum market_setting {
     SETTING_TIER2_LOSS,
     SETTING_TIER3_LOSS,
     SETTING_TIER4_LOSS,
+    SETTING_PACK_BY_AMOUNTS,    /* 0; 1: amounts alone decide what fits a node, though the units charged may add up to more than it
+                                   has (CPU-only work beside GPU work); the bound is not certified then */
     MARKET_SETTING_COUNT,
 };
 

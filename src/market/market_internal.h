@@ -31,6 +31,8 @@ struct room {
     struct market_amounts free;
     int64_t units;                        /* thousandths of units that are not charged for */
     uint64_t whole;                       /* bit i: nobody uses GPU i */
+    uint32_t group;                       /* GPUs of one NVLink domain; 0 = not declared */
+    bool loose;                           /* amounts alone decide what fits */
     uint16_t share[MARKET_NODE_GPUS_MAX]; /* thousandths free on each GPU */
 };
 
@@ -617,6 +619,8 @@ struct account *account_get(struct market *m, struct market_account name);
 /* ---- clear.c --------------------------------------------------------------------------------------------------------------------------- */
 
 void clear_batch(struct market *m);
+/* Its head has been tried: it is not looked at again before something changes. */
+void class_tried(struct market *m, uint32_t class);
 /* A place was found: it starts, or its project cannot pay and it is set aside. */
 void bid_place(struct market *m, uint32_t bid, struct plan *plan);
 /* Fills whatever is free with the best of those that wait. */

@@ -132,8 +132,10 @@ static bool pools_are_joined(const struct dual *d)
 static void guide_find(struct market *m, struct dual *d, uint32_t rounds)
 {
     dual_init(d, m);
+    /* a small book can afford more */
+    uint32_t afford = (uint32_t)CLAMP(40000 / (d->slope_count + 1), rounds, COLD_ROUNDS);
     if (pools_are_joined(d))
-        dual_solve(d, rounds);
+        dual_solve(d, afford);
     dual_settle(d);
     for (uint32_t i = 0; i < d->group_count; i++)
         d->groups[i].demand = 0;

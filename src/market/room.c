@@ -54,6 +54,24 @@ static uint64_t lowest_of(uint64_t free, int64_t count)
     return mask;
 }
 
+/* `count` free GPUs of the aligned block of `size` that has the fewest free; 0 where none has enough. */
+static uint64_t block_tightest(const struct room *r, int64_t count, int64_t size)
+{
+    uint64_t best = 0;
+    int best_free = INT32_MAX;
+    for (int64_t first = 0; first < MARKET_NODE_GPUS_MAX && r->whole >> first; first += size) {
+        uint64_t free = r->whole & mask_of(size) << first;
+        int number = count_bits(free);
+        if (number >= count && number < best_free) {
+            best = free;
+            best_free = number;
+        }
+    }
+    return best ? lowest_of(best, count) : 0;
+}
+
+/* An aligned block of the next power of two; where the node says nothing of its links, a larger one
+ * will do. */
 static uint64_t gpus_whole(const struct room *r, int64_t count)
 {
     if (count_bits(r->whole) < count)
@@ -61,21 +79,13 @@ static uint64_t gpus_whole(const struct room *r, int64_t count)
     int64_t size = 1;
     while (size < count)
         size *= 2;
-    for (; size <= MARKET_NODE_GPUS_MAX; size *= 2) {
-        uint64_t best = 0;
-        int best_free = INT32_MAX;
-        for (int64_t first = 0; first < MARKET_NODE_GPUS_MAX && r->whole >> first; first += size) {
-            uint64_t free = r->whole & mask_of(size) << first;
-            int number = count_bits(free);
-            if (number >= count && number < best_free) {
-                best = free;
-                best_free = number;
-            }
-        }
-        if (best)
-            return lowest_of(best, count);
+    uint64_t found = 0;
+    for (; size <= MARKET_NODE_GPUS_MAX && found == 0; size *= 2) {
+        found = block_tightest(r, count, size);
+        if (r->group && size >= count)
+            break;
     }
-    return 0;
+    return found;
 }
 
 static uint64_t gpus_shared(const struct room *r, int64_t milli)
@@ -91,7 +101,7 @@ bool room_fits(const struct room *r, const struct market_placement *p, uint64_t 
 {
     const struct market_amounts *a = &p->amounts;
     *ret_gpus = 0;
-    if (p->units_milli > r->units || a->gpu_milli > r->free.gpu_milli || a->core_milli > r->free.core_milli ||
+    if ((p->units_milli > r->units && !r->loose) || a->gpu_milli > r->free.gpu_milli || a->core_milli > r->free.core_milli ||
         a->memory_mib > r->free.memory_mib || a->disk_mib > r->free.disk_mib)
         return false;
     if (a->gpu_milli == 0)
@@ -119,7 +129,7 @@ static void room_move(struct room *r, const struct market_placement *p, int64_t 
         r->whole = left == GPU_MILLI ? r->whole | bit : r->whole & ~bit;
     }
     CHECK(r->free.gpu_milli >= 0 && r->free.core_milli >= 0 && r->free.memory_mib >= 0 &&
-          r->free.disk_mib >= 0 && r->units >= 0);
+          r->free.disk_mib >= 0 && (r->units >= 0 || r->loose));
 }
 
 void room_take(struct room *r, const struct market_placement *p)

@@ -192,13 +192,20 @@ static udollar lease_run_out(const struct market *m, const struct lease *l)
     return narrow_checked((rate * span + RATE_SCALE - 1) / RATE_SCALE);
 }
 
+/* It must be told by the next tick if it is to be gone when its term is over. */
+static bool term_ends_soon(const struct market *m, const struct lease *l)
+{
+    time_ms span = m->settings[SETTING_TICK_MS] + m->bids[l->bid].notice + m->settings[SETTING_KILL_MS];
+    return l->state == LEASE_RUNNING && l->term_until - m->now <= span;
+}
+
 static uint32_t least_valuable(const struct market *m, uint32_t tenant, enum market_currency currency)
 {
     uint32_t least = 0;
     for (uint32_t i = 1; i < m->lease_count; i++) {
         const struct lease *l = &m->leases[i];
-        if ((l->state != LEASE_ASSIGNED && l->state != LEASE_RUNNING) || l->firm || m->bids[l->bid].tenant != tenant ||
-            l->currency != currency)
+        if ((l->state != LEASE_ASSIGNED && l->state != LEASE_RUNNING) || (l->firm && !term_ends_soon(m, l)) ||
+            m->bids[l->bid].tenant != tenant || l->currency != currency)
             continue;
         if (least == 0 || bid_compare(&m->bids[l->bid], &m->bids[m->leases[least].bid]) > 0)
             least = i;
@@ -225,7 +232,10 @@ void settle_budgets(struct market *m)
         const struct lease *l = &m->leases[i];
         if (l->state == LEASE_NONE || !m->tenants[m->bids[l->bid].tenant].purses[l->currency].limited)
             continue;
-        needed[m->bids[l->bid].tenant * 2 + (uint32_t)l->currency] += l->firm ? MAX(l->escrow, 0) : lease_run_out(m, l);
+        int128 here = l->firm ? MAX(l->escrow, 0) : lease_run_out(m, l);
+        if (l->firm && term_ends_soon(m, l))
+            here = MAX(here, lease_run_out(m, l));
+        needed[m->bids[l->bid].tenant * 2 + (uint32_t)l->currency] += here;
     }
     for (uint32_t i = 1; i < m->tenant_count; i++)
         for (int c = CURRENCY_MONEY; c <= CURRENCY_CREDITS; c++)

@@ -122,6 +122,8 @@ static void code_node(struct codec *c, struct node *n)
     code_spec(c, &n->spec);
     code_amounts(c, &n->room.free);
     code_i64(c, &n->room.units);
+    code_bool(c, &n->room.loose);
+    n->room.group = n->spec.gpu_group;
     for (int64_t i = 0; i < MIN(n->spec.amounts.gpu_milli / 1000, MARKET_NODE_GPUS_MAX); i++) {
         uint32_t share = n->room.share[i];
         code_u32(c, &share);
@@ -324,8 +326,9 @@ static void code_class(struct codec *c, struct market *m, uint32_t slot)
     code_u32(c, &k->form);
     code_u32(c, &k->replicas);
     code_u32(c, &k->bids);
-    code_bool(c, &k->failed);
-    code_i64(c, &k->failed_value);
+    uint32_t misses = k->misses;
+    code_u32(c, &misses);
+    k->misses = (uint8_t)misses;
     if (c->in && (k->form >= m->form_count || (k->form && m->forms[k->form].alternative_count == 0)))
         c->in->bad = true;
 }
@@ -536,8 +539,10 @@ static void maps_build(struct market *m)
             tree_insert(m, &m->classes[b->class].waiting, i);
     }
     for (uint32_t i = 1; i < m->class_count; i++)
-        if (m->classes[i].form)
+        if (m->classes[i].form) {
             class_head_changed(m, i);
+            class_tried(m, i);
+        }
     for (uint32_t i = 1; i < m->lease_count; i++) {
         const struct lease *l = &m->leases[i];
         if ((l->state == LEASE_ASSIGNED || l->state == LEASE_RUNNING) && !l->firm)

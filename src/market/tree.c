@@ -120,6 +120,8 @@ void node_up(struct market *m, const struct market_node *spec)
     *n = (struct node){.spec = *spec, .room = room_empty(&spec->amounts), .pool = pool, .up = true,
         .draining = n->draining, .leases = n->leases, .lease_capacity = n->lease_capacity,
         .step = STEP_OUT, .position = n->position, .rack = n->rack};
+    n->room.loose = m->settings[SETTING_PACK_BY_AMOUNTS];
+    n->room.group = spec->gpu_group;
     if (!stays)
         pool_insert(m, pool, slot);
     node_count(m, n);
