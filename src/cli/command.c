@@ -89,8 +89,10 @@ const struct cli_command cli_commands[] = {
     {"node add", "", "print the command that joins another machine",
      "Prints one command with a single-use token (10 minutes). Typed on the other machine it fetches\n"
      "this server's binary, checks its hash, and joins. The server must listen beyond loopback.\n",
-     NULL, {{"place", 0, "PATH", "provider/region/zone/fabric/rack of the new node"}}, 0, 0,
-     command_node_add},
+     "  tessera node add --place own/eu/a/fabric-1/rack-7 --ask 0.04\n",
+     {{"place", 0, "PATH", "provider/region/zone/fabric/rack of the new node"},
+      {"ask", 0, "PRICE", "dollars per unit-hour under which it does not run: 0.04 (default: 0)"}},
+     0, 0, command_node_add},
     {"drain", "NODE", "let a node run empty",
      "Takes nothing new; with --evict what runs there gets its notice and goes elsewhere.\n", NULL,
      {{"evict", 0, NULL, "do not wait for running work to end"}}, 1, 1, command_drain},

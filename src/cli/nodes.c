@@ -98,24 +98,41 @@ int command_nodes(struct cli *cli)
 /* ---- one node
  * ------------------------------------------------------------------------------------- */
 
-/* A place goes to the agent, which the command starts at its very end, within quotes. */
-static void write_join(const struct api_node_token_made *made, const char *place, struct buf *out)
+struct join_wish {
+    const char *place, *ask; /* as the agent's options of these names take them; NULL: its own */
+};
+
+/* The wish goes to the agent, which the command starts at its very end, within quotes. */
+static void write_join(const struct api_node_token_made *made, const struct join_wish *wish,
+                       struct buf *out)
 {
     struct str command = str_trim(made->command);
     bool quoted = command.size && command.data[command.size - 1] == '\'';
     command.size -= quoted;
     buf_append_str(out, command);
-    if (place)
-        buf_printf(out, " --place %s", place);
+    if (wish->place)
+        buf_printf(out, " --place %s", wish->place);
+    if (wish->ask)
+        buf_printf(out, " --ask %s", wish->ask);
     if (quoted)
         buf_append_byte(out, '\'');
+}
+
+/* Five parts, none of them empty. */
+static bool place_whole(const char *place)
+{
+    struct str rest = str_from(place);
+    for (int i = 0; i < 5; i++)
+        if (str_cut(&rest, '/').size == 0)
+            return false;
+    return rest.size == 0 && place[strlen(place) - 1] != '/';
 }
 
 static int check_place(const char *place)
 {
     static const char allowed[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/";
-    if (place == NULL || (*place && strspn(place, allowed) == strlen(place)))
+    if (place == NULL || (strspn(place, allowed) == strlen(place) && place_whole(place)))
         return EXIT_OK;
     return cli_fail(EXIT_USAGE,
                     "--place: \"%s\" is not allowed, allowed is provider/region/zone/fabric/rack "
@@ -124,29 +141,51 @@ static int check_place(const char *place)
                     place);
 }
 
+/* Without the `$` that money may have elsewhere: it goes into a shell's line. */
+static int check_ask(const char *ask)
+{
+    udollar price;
+    if (ask == NULL ||
+        (strspn(ask, "0123456789.") == strlen(ask) && money_parse(str_from(ask), &price)))
+        return EXIT_OK;
+    return cli_fail(EXIT_USAGE,
+                    "--ask: \"%s\" is not allowed, allowed are dollars per unit-hour such as 0.04, "
+                    "to the millionth",
+                    ask);
+}
+
+static void print_join(const struct api_node_token_made *made, const struct join_wish *wish)
+{
+    _cleanup_buf_ struct buf left = BUF_INIT(64), join = BUF_INIT(64 * 1024);
+    span_print(&left, MAX(made->expires_ms - clock_wall_ms(), 0));
+    write_join(made, wish, &join);
+    printf("Type this on the other machine, as root, within %s; it works once:\n\n%s\n",
+           buf_text(&left), buf_text(&join));
+    if (wish->ask == NULL)
+        printf("\nA new machine will ask $0 per unit-hour, which lowers its pool's prices; `--ask "
+               "PRICE` here,\nor `tessera ask set NODE PRICE` later, says otherwise.\n");
+    if (made->text.size)
+        printf("\n%.*s\n", STR_ARGS(made->text));
+}
+
 int command_node_add(struct cli *cli)
 {
-    struct api_node_token wish = {};
+    struct api_node_token token = {};
     struct api_node_token_made made = {};
-    const char *place = cli_option(cli, "place");
+    struct join_wish wish = {.place = cli_option(cli, "place"), .ask = cli_option(cli, "ask")};
     struct api_call call = {
-        .path = "/v1/node-tokens", .input = &api_node_token_record, .value = &wish};
-    int code = check_place(place);
+        .path = "/v1/node-tokens", .input = &api_node_token_record, .value = &token};
+    int code = check_place(wish.place);
+    if (code == EXIT_OK)
+        code = check_ask(wish.ask);
     if (code == EXIT_OK)
         code = api_call(cli, &call, &api_node_token_made_record, &made);
     if (code || cli_print_json(cli))
         return code;
-    if (made.command.size == 0) {
+    if (made.command.size == 0)
         printf("%.*s\n", STR_ARGS(made.text));
-        return EXIT_OK;
-    }
-    _cleanup_buf_ struct buf left = BUF_INIT(64), join = BUF_INIT(64 * 1024);
-    span_print(&left, MAX(made.expires_ms - clock_wall_ms(), 0));
-    write_join(&made, place, &join);
-    printf("Type this on the other machine, as root, within %s; it works once:\n\n%s\n",
-           buf_text(&left), buf_text(&join));
-    if (made.text.size)
-        printf("\n%.*s\n", STR_ARGS(made.text));
+    else
+        print_join(&made, &wish);
     return EXIT_OK;
 }
 
