@@ -100,12 +100,19 @@ static void hope_sink(const struct market *m, struct hopes *h, uint32_t at)
     }
 }
 
+/* Whom the guide admits is met by what it gains in all, so that large ones find their holes before
+ * small ones fill them; the others by what they lose a unit. */
+static int64_t hope_worth(int64_t margin, int64_t units)
+{
+    return margin > 0 ? margin * (units / 1000 + 1) : margin;
+}
+
 static int64_t hope_key(const struct market *m, uint32_t class, uint32_t line)
 {
     const struct class *k = &m->classes[class];
     const struct line *l = &class_form(m, k)->lines[line];
     const struct bid *head = &m->bids[tree_first(m, k->waiting)];
-    return bid_value(head, l->alternative) - l->transfer - m->pools[l->pool].guide;
+    return hope_worth(bid_value(head, l->alternative) - l->transfer - m->pools[l->pool].guide, l->replica_milli * k->replicas);
 }
 
 static bool head_may_fit(const struct market *m, uint32_t class, uint32_t line)
@@ -154,8 +161,8 @@ static void hopes_of_curve(const struct market *m, const struct hole *hole, stru
         if (k->head < least || k->head < 0 || !hole_may_hold(hole, k, l->scale))
             continue;
         ARRAY_RESERVE(h->items, h->count, h->capacity);
-        int64_t key = k->head * l->ratio / RATIO_ONE - l->transfer - hole->p->guide;
-        h->items[h->count++] = (struct hope){key + 1, k->class, use.line};
+        int64_t margin = k->head * l->ratio / RATIO_ONE - l->transfer - hole->p->guide + 1;
+        h->items[h->count++] = (struct hope){hope_worth(margin, k->units + k->units / 4096), k->class, use.line};
     }
 }
 
