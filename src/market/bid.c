@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bids that come, change and go: what they may say. */
 #include "base/hash.h"
+#include "market/calendar.h"
 #include "market/refusal.h"
 
 static struct refusal check_alternative(const struct market_bid *bid, size_t i)
@@ -28,6 +29,8 @@ static struct refusal check_bid(const struct market_bid *bid)
         return refuse(REFUSED_UNSUPPORTED, "earliest");
     if (bid->latest != 0 && bid->latest != TIME_NEVER)
         return refuse(REFUSED_UNSUPPORTED, "deadline");
+    if (bid->tier != 0)
+        return refuse(REFUSED_UNSUPPORTED, "tier");
     if (bid->role_count != 1)
         return refuse(REFUSED_UNSUPPORTED, "roles");
     const struct market_role *role = &bid->roles[0];
@@ -73,6 +76,8 @@ static struct refusal check_possible(const struct market *m, const struct form *
 static struct refusal bid_check(const struct market *m, const struct market_bid *bid)
 {
     struct refusal r = check_bid(bid);
+    if (r.reason == REFUSED_NONE)
+        r = reservation_refusal(m, bid);
     if (r.reason)
         return r;
     struct form form;
@@ -105,6 +110,10 @@ struct refusal bid_add(struct market *m, const struct market_bid *bid)
     struct refusal r = check_bid(bid);
     if (r.reason)
         return r;
+    uint32_t reserved = reservation_find(m, bid->reservation);
+    r = reservation_refusal(m, bid);
+    if (r.reason)
+        return r;
     uint32_t class = class_find(m, bid);
     r = check_possible(m, class_form(m, &m->classes[class]), m->classes[class].replicas);
     if (r.reason) {
@@ -117,7 +126,7 @@ struct refusal bid_add(struct market *m, const struct market_bid *bid)
         .tie_key = siphash((struct hash_key){batch_seed, 0}, &bid->request_key, sizeof bid->request_key),
         .pending_limit = -1, .notice = bid->notice, .minimum_run = bid->minimum_run, .term = bid->term,
         .restart_cost = bid->restart_measured ? MIN(bid->restart_cost, bid->restart_measured) : bid->restart_cost,
-        .startup = bid->startup, .class = class, .renew = bid->renew, .urgent = bid->urgent, .credits = bid->credits};
+        .startup = bid->startup, .class = class, .reserved = reserved, .renew = bid->renew, .urgent = bid->urgent, .credits = bid->credits};
     bid_limits(&m->bids[slot], bid);
     m->classes[class].bids++;
     map_set(&m->bid_by_id, bid->id, slot);

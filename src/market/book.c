@@ -194,12 +194,23 @@ void bid_enqueue(struct market *m, uint32_t bid)
 {
     struct bid *b = &m->bids[bid];
     CHECK(!b->waiting && !b->on_curve);
+    b->parked |= b->reserved != 0; /* until its slot runs */
     if (b->parked) {
         park(m, bid);
         return;
     }
     ladder_add(m, bid);
     bid_wait(m, bid);
+}
+
+void bid_unreserve(struct market *m, uint32_t bid)
+{
+    struct bid *b = &m->bids[bid];
+    b->reserved = 0;
+    if (!b->parked)
+        return;
+    bid_dequeue(m, bid);
+    bid_enqueue(m, bid);
 }
 
 void bid_dequeue(struct market *m, uint32_t bid)

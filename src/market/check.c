@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every invariant that needs no history (MARKET.md section 15: 1-5, 14-16, 25), from a recount. */
-#include "market/market_internal.h"
+#include "market/calendar.h"
 
 static void check_node(const struct market *m, uint32_t slot)
 {
@@ -160,7 +160,7 @@ static void check_lease(const struct market *m, uint32_t slot)
     CHECK(b->lease == slot);
     CHECK(!b->waiting && !b->parked && !l->fresh);
     CHECK(b->on_curve == (l->state != LEASE_VACATING && !l->firm));
-    CHECK(l->rate >= l->ask_rate || l->rate == l->limit_rate);
+    CHECK(l->claim || l->rate >= l->ask_rate || l->rate == l->limit_rate);
     CHECK(l->rate <= MAX(l->limit_rate, l->ask_rate));
     CHECK(l->charge_sum >= 0);
     CHECK(l->currency != CURRENCY_MONEY || l->booked == narrow_checked(l->charge_sum / RATE_SCALE));
@@ -190,4 +190,5 @@ void market_check(const struct market *m)
             surplus += lease_surplus(&m->leases[i]);
     CHECK(surplus == m->surplus_sum);
     check_curves(m);
+    calendar_check(m);
 }

@@ -14,7 +14,14 @@ struct candidate bid_candidate(const struct market *m, const struct bid *b)
     const struct class *c = &m->classes[b->class];
     return (struct candidate){.form = class_form(m, c), .replicas = c->replicas, .tenant = m->tenants[b->tenant].id,
         .limit = b->limit, .limits = b->limits, .notice = b->notice, .minimum_run = bid_minimum_run(m, b),
-        .startup = b->preemptions ? b->startup : 0, .urgent = b->urgent, .tenant_slot = b->tenant, .credits = b->credits};
+        .startup = b->preemptions ? b->startup : 0, .term = bid_term(m, b), .urgent = b->urgent, .tenant_slot = b->tenant, .credits = b->credits};
+}
+
+time_ms bid_term(const struct market *m, const struct bid *b)
+{
+    if (class_form(m, &m->classes[b->class])->kind != BID_FIRM)
+        return 0;
+    return b->term ? b->term : m->settings[SETTING_TERM_MS];
 }
 
 static time_ms escrow_span(const struct market *m, const struct bid *b)
@@ -37,6 +44,8 @@ void note(struct market *m, const struct plan *plan)
 
 int128 bid_escrow(const struct market *m, const struct bid *b, const struct site *site)
 {
+    if (site->claim) /* paid by what bought it */
+        return 0;
     int128 rate = (int128)site->limit_rate + site->transfer_rate;
     if (b->credits)
         rate = rate * m->pools[site->pool].sample.credit_permille / 1000;

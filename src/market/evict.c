@@ -92,6 +92,9 @@ static bool room_takes(const struct walk *w, uint32_t node, const struct room *r
     uint64_t gpus;
     if (!node_usable(&w->m->nodes[node]) || !room_fits(r, &w->replica, &gpus))
         return false;
+    struct stand stand = {w->c, r, &w->replica, w->replicas == w->c->replicas ? 1 : w->c->replicas, MIN(w->p->post, candidate_net(w->c, w->line))};
+    if (w->p->claims && !claim_allows(w->m, node, &stand))
+        return false;
     return w->replicas == w->c->replicas || room_count(r, &w->replica, w->c->replicas) == w->c->replicas;
 }
 

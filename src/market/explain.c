@@ -92,23 +92,6 @@ udollar market_spent(const struct market *m, market_id tenant)
     return m->tenants[map_get(&m->tenant_by_id, tenant)].purses[CURRENCY_MONEY].spent;
 }
 
-bool market_reservation_view(const struct market *m, market_id reservation, struct market_reservation_view *ret)
-{
-    (void)m;
-    (void)reservation;
-    *ret = (struct market_reservation_view){0};
-    return false;
-}
-
-size_t market_forward(const struct market *m, market_id pool, struct market_forward_slot *ret, size_t most)
-{
-    (void)m;
-    (void)pool;
-    (void)ret;
-    (void)most;
-    return 0;
-}
-
 bool market_node_free(const struct market *m, market_id node, struct market_amounts *ret)
 {
     const struct node *n = &m->nodes[map_get(&m->node_by_id, node)];
@@ -131,7 +114,7 @@ static const struct line *line_cheapest(const struct market *m, const struct can
     int64_t least = 0;
     for (uint32_t i = 0; i < c->form->line_count; i++) {
         const struct line *line = &c->form->lines[i];
-        int64_t cost = mul_checked(m->pools[line->pool].post + line->transfer, candidate_units(c, line));
+        int64_t cost = mul_checked(candidate_price(m, c, line) + line->transfer, candidate_units(c, line));
         if (candidate_fits(m, c, line) && (at == NULL || cost < least)) {
             at = line;
             least = cost;
@@ -146,7 +129,7 @@ static void line_fill(const struct market *m, const struct candidate *c, const s
     const struct line *best_at;
     int64_t best = menu_best(m, c, &best_at), units = site->count ? site->units_milli : candidate_units(c, at);
     const struct pool *p = &m->pools[site->count ? site->pool : at->pool];
-    int64_t value = mul_checked(candidate_net(c, at), units), post = mul_checked(p->post, units);
+    int64_t value = mul_checked(candidate_net(c, at), units), post = mul_checked(c->term ? candidate_price(m, c, at) : p->post, units);
     int64_t rate = site->count ? site->rate : best > 0 ? value - best : post;
     ret->fits = true;
     ret->starts_now = site->count > 0;
@@ -165,7 +148,8 @@ static struct candidate candidate_of(const struct market *m, const struct market
     uint32_t tenant = (uint32_t)map_get(&m->tenant_by_id, bid->tenant);
     for (size_t i = 0; i < bid->alternative_count; i++)
         limits[i] = (uint32_t)bid->alternatives[i].limit;
-    return (struct candidate){.form = form, .replicas = bid->roles[0].replicas_min, .tenant = bid->tenant,
+    time_ms term = bid->kind != BID_FIRM ? 0 : bid->term ? bid->term : m->settings[SETTING_TERM_MS];
+    return (struct candidate){.form = form, .term = term, .replicas = bid->roles[0].replicas_min, .tenant = bid->tenant,
         .limit = bid->alternatives[0].limit, .limits = limits, .notice = bid->notice, .minimum_run = bid->minimum_run,
         .urgent = bid->urgent, .credits = bid->credits, .tenant_slot = tenant};
 }
@@ -333,13 +317,18 @@ static enum market_obstacle obstacle(const struct market *m, const struct bid *b
                                      bool has_node, bool is_protected)
 {
     if (b->parked)
-        return OBSTACLE_BUDGET;
+        return b->reserved ? OBSTACLE_WINDOW : OBSTACLE_BUDGET;
     if (m->settings[SETTING_HOLD])
         return OBSTACLE_PAUSED;
     if (!has_node)
         return OBSTACLE_NO_NODE;
+    struct candidate c = bid_candidate(m, b);
+    if (!candidate_affords(m, &c))
+        return OBSTACLE_FORWARD;
     if (is_protected)
         return OBSTACLE_PROTECTED;
+    if (why->free_milli >= why->needed_milli && m->pools[why->pool].claims && !why->has_limit)
+        return OBSTACLE_HELD;
     if (why->free_milli >= why->needed_milli)
         return b->limit < m->pools[why->pool].lowest_ask ? OBSTACLE_MENU : why->has_limit ? OBSTACLE_MENU : OBSTACLE_CONTIGUITY;
     return OBSTACLE_PRICE;
@@ -360,6 +349,8 @@ bool market_why(const struct market *m, market_id bid, struct market_why *ret)
     ret->ahead = b->waiting ? tree_rank(m, class->waiting, b) : 0;
     if (!b->parked)
         why_limit(m, b, ret);
+    if (bid_term(m, b) && ret->pool)
+        ret->forward = forward_price(m, (uint32_t)ret->pool, m->now, m->now + bid_term(m, b));
     ret->obstacle = obstacle(m, b, ret, has_node, is_protected);
     return true;
 }

@@ -47,6 +47,7 @@ static void form_key(const struct market *m, const struct market_bid *bid, struc
     for (size_t i = 0; i < bid->alternative_count; i++)
         value = MAX(value, bid->alternatives[i].limit);
     pack_u64(out, (uint64_t)bid->kind);
+    pack_i64(out, bid->kind == BID_FIRM ? bid->term : 0);
     pack_u64(out, form_tenant(m, bid->tenant));
     pack_u64(out, (uint64_t)bid->credits | (uint64_t)bid->urgent << 1);
     pack_u64(out, bid->alternative_count);
@@ -77,6 +78,7 @@ static void unpack_choice(struct unpack *in, struct market_choice *c)
 static bool form_from_key(struct form *form, struct unpack in)
 {
     form->kind = (enum market_kind)unpack_u64(&in);
+    (void)unpack_i64(&in); /* the term only tells classes apart: a firm bid is priced over it */
     form->tenant = unpack_u64(&in);
     uint64_t flags = unpack_u64(&in);
     form->credits = flags & 1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Leases in time: assigned (told, nothing paid) -> running -> vacating (told to go) -> ended. A
  * vacating lease no longer counts on its nodes; whoever was put in its place waits until it left. */
-#include "market/market_internal.h"
+#include "market/calendar.h"
 
 int64_t lease_surplus(const struct lease *l)
 {
@@ -166,14 +166,16 @@ static void lease_fill(struct market *m, uint32_t lease, uint32_t bid, struct si
     struct bid *b = &m->bids[bid];
     struct lease *l = &m->leases[lease];
     time_ms term = b->term ? b->term : m->settings[SETTING_TERM_MS];
-    bool firm = class_form(m, &m->classes[b->class])->kind == BID_FIRM;
+    bool firm = class_form(m, &m->classes[b->class])->kind == BID_FIRM || site->claim;
     *l = (struct lease){.bid = bid, .state = LEASE_ASSIGNED, .alternative = site->alternative,
         .pool = site->pool, .placements = TAKE(site->placements), .nodes = TAKE(site->nodes),
         .placement_count = site->count, .gone = xcalloc(site->count, sizeof *l->gone),
         .units_milli = site->units_milli, .limit_rate = site->limit_rate, .ask_rate = site->ask_rate,
         .rate = site->rate, .locked_rate = firm ? site->rate : 0, .firm = firm, .fresh = true,
         .protected_until = m->now + bid_minimum_run(m, b), .term_until = firm ? m->now + term : 0,
-        .out_since = TIME_NEVER};
+        .out_since = TIME_NEVER, .claim = site->claim};
+    if (site->claim)
+        l->term_until = m->calendar->claims[site->claim].to;
     l->asks = xcalloc(site->count, sizeof *l->asks);
     for (uint32_t i = 0; i < l->placement_count; i++)
         l->asks[i] = m->nodes[l->nodes[i]].spec.ask;
@@ -190,7 +192,7 @@ static void lease_withdraw(struct market *m, uint32_t lease)
     for (uint32_t i = 0; i < l->placement_count; i++)
         node_lease_remove(&m->nodes[l->nodes[i]], lease);
     m->tenants[b->tenant].purses[l->currency].held -= l->escrow;
-    if (l->firm)
+    if (l->firm && !b->on_curve)
         ladder_add(m, bid);
     lease_free(m, lease);
     b->lease = 0;
@@ -213,9 +215,11 @@ void lease_open(struct market *m, uint32_t bid, struct plan *plan)
     struct bid *b = &m->bids[bid];
     b->lease = lease;
     b->attempt++;
-    if (m->leases[lease].firm)
+    if (m->leases[lease].firm && b->on_curve)
         ladder_remove(m, bid);
     lease_seat(m, lease);
+    if (m->pools[plan->site.pool].claims)
+        m->leases[lease].protected_until = MIN(m->leases[lease].protected_until, claim_bound(m, &m->leases[lease]));
     ARRAY_RESERVE(m->fresh, m->fresh_count, m->fresh_capacity);
     m->fresh[m->fresh_count++] = lease;
 }
@@ -243,9 +247,10 @@ void lease_start(struct market *m, uint32_t lease)
     const struct bid *b = &m->bids[l->bid];
     if (l->state == LEASE_ASSIGNED) {
         l->state = LEASE_RUNNING;
-        l->protected_until = m->now + bid_minimum_run(m, b);
-        if (l->firm)
-            l->term_until = m->now + (b->term ? b->term : m->settings[SETTING_TERM_MS]);
+        time_ms bound = m->pools[l->pool].claims ? claim_bound(m, l) : TIME_NEVER;
+        l->protected_until = MIN(m->now + bid_minimum_run(m, b), bound);
+        if (l->firm && !l->claim)
+            l->term_until = MIN(m->now + bid_term(m, b), bound);
     }
     if (l->owed_count)
         l->displacement_until = l->protected_until;
@@ -468,6 +473,8 @@ static int64_t rate_now(const struct market *m, const struct lease *l)
 {
     const struct line *at;
     struct candidate c = bid_candidate(m, &m->bids[l->bid]);
+    if (!l->firm)
+        c.term = 0;
     return CLAMP(l->limit_rate - menu_best(m, &c, &at), l->ask_rate, MAX(l->limit_rate, l->ask_rate));
 }
 
@@ -492,8 +499,13 @@ static bool term_affords(const struct market *m, const struct lease *l, time_ms 
     return purse_covers(&m->tenants[m->bids[l->bid].tenant].purses[l->currency], rate * term / RATE_SCALE + 1 - l->escrow);
 }
 
-/* A term is over: another one at the menu of now, or an ordinary preemptible lease. */
-static void term_end(struct market *m, uint32_t lease)
+void lease_reprice(struct market *m, uint32_t lease)
+{
+    charge_rate(m, lease, rate_now(m, &m->leases[lease]));
+}
+
+/* A term is over: another one at the forward menu of now, or an ordinary preemptible lease. */
+void lease_term_end(struct market *m, uint32_t lease)
 {
     struct lease *l = &m->leases[lease];
     struct bid *b = &m->bids[l->bid];
@@ -503,7 +515,9 @@ static void term_end(struct market *m, uint32_t lease)
         l->ask_rate = asks;
     }
     time_ms term = b->term ? b->term : m->settings[SETTING_TERM_MS];
-    if (b->renew && b->pending_limit < 0 && l->limit_rate >= asks &&
+    struct candidate c = bid_candidate(m, b);
+    bool goes_on = !l->claim && (m->pools[l->pool].claims == 0 || claim_bound(m, l) >= m->now + term) && candidate_affords(m, &c);
+    if (goes_on && b->renew && b->pending_limit < 0 && l->limit_rate >= asks &&
         term_affords(m, l, term)) {
         l->term_until = m->now + term;
         charge_rate(m, lease, rate_now(m, l));
@@ -512,6 +526,7 @@ static void term_end(struct market *m, uint32_t lease)
     }
     lease_firm_count(m, l, -1);
     l->firm = false;
+    l->claim = 0;
     l->protected_until = m->now;
     ladder_add(m, l->bid);
     lease_stake(m, lease, true);
@@ -545,7 +560,7 @@ void lease_tick(struct market *m)
         if (l->state != LEASE_ASSIGNED && l->state != LEASE_RUNNING)
             continue;
         if (l->firm && l->state == LEASE_RUNNING && l->term_until <= m->now)
-            term_end(m, i);
+            lease_term_end(m, i);
         if (l->firm)
             continue;
         lease_set_limit(m, i);

@@ -2,6 +2,7 @@
 /* Commands in, events out: what each command may say, and the order inside a batch. */
 #include "base/hash.h"
 #include "base/sort.h"
+#include "market/calendar.h"
 #include "market/refusal.h"
 
 static const int64_t setting_defaults[MARKET_SETTING_COUNT] = {
@@ -61,6 +62,7 @@ struct market *market_new(uint64_t seed)
     m->node_count = m->pool_count = m->class_count = m->form_count = m->curve_count = 1;
     m->bid_count = m->lease_count = m->tenant_count = m->account_count = 1;
     m->scratch = scratch_new();
+    m->calendar = calendar_new();
     m->cold = true;
     return m;
 }
@@ -107,6 +109,7 @@ void market_free(struct market *m)
     for (size_t i = 0; i < ARRAY_COUNT(m->accounts_by); i++)
         map_fini(&m->accounts_by[i]);
     scratch_free(m->scratch);
+    calendar_free(m->calendar);
     xfree(m);
 }
 
@@ -264,7 +267,7 @@ static void parked_release(struct market *m)
     uint32_t *parked = TAKE(m->parked);
     m->parked_count = m->parked_capacity = 0;
     for (uint32_t i = 0; i < count; i++) {
-        m->bids[parked[i]].parked = false;
+        m->bids[parked[i]].parked = false; /* what waits for its slot is parked again */
         bid_enqueue(m, parked[i]);
     }
     xfree(parked);
@@ -278,10 +281,12 @@ static void tick(struct market *m)
     m->ticked = true;
     layout_build(m);
     ledger_book_all(m);
+    reservations_tick(m);
     settle_terms(m);
     settle_credits(m);
     settle_sellers(m);
     menu_post(m, since);
+    forward_tick(m, since);
     lease_tick(m);
     settle_budgets(m);
     parked_release(m);
@@ -368,8 +373,9 @@ static struct refusal command_apply(struct market *m, const struct market_comman
         tick(m);
         return accept();
     case MARKET_RESERVATION_ADD:
+        return reservation_add(m, &c->reservation);
     case MARKET_RESERVATION_CHANGE:
-        return refuse(REFUSED_UNSUPPORTED, "reservation");
+        return reservation_change(m, c);
     case MARKET_SUBSCRIPTION_SET:
         return refuse(REFUSED_UNSUPPORTED, "tier");
     case MARKET_OWNER_SET:
@@ -495,6 +501,7 @@ void market_apply(struct market *m, time_ms now, const struct market_command *co
     }
     layout_build(m);
     forms_refresh(m);
+    calendar_run(m);
     if (m->settings[SETTING_HOLD] == 0)
         clear_batch(m);
     clear_finish(m);
@@ -519,7 +526,7 @@ void market_compute(const struct market *m, enum market_work work, struct buf *o
 
 time_ms market_deadline(const struct market *m)
 {
-    time_ms next = TIME_NEVER;
+    time_ms next = m->calendar->due;
     for (uint32_t i = 0; i < m->vacating_count; i++)
         next = MIN(next, m->leases[m->vacating[i]].vacate_by);
     return next;

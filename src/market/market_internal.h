@@ -114,6 +114,7 @@ struct pool {
     struct curve_use *uses; /* curves with a line here */
     uint32_t use_count, use_capacity;
     bool dirty; /* capacity came free in this batch */
+    uint32_t claims; /* sold forward, on its nodes */
 };
 
 struct curve_use {
@@ -208,6 +209,7 @@ struct lease {
     enum lease_state state;
     uint32_t alternative, pool;
     uint32_t vacating_at; /* in the list of those */
+    uint32_t claim; /* what was sold forward and it runs in; 0 = none */
     struct market_placement *placements;
     uint32_t *nodes; /* slots, one a placement */
     uint32_t placement_count;
@@ -270,6 +272,7 @@ struct bid {
     uint32_t preemptions;
     uint32_t tenant; /* slot */
     uint32_t class, lease, attempt;
+    uint32_t reserved; /* the reservation that it runs in; 0 = none */
     uint32_t left, right; /* tree of its class */
     uint32_t tree_count;
     uint32_t rung_next, rung_previous; /* others of its rung */
@@ -347,6 +350,7 @@ struct market {
     bool clear_all; /* the whole book, in this batch */
     bool cold; /* nothing was ever cleared, or all is to be cleared anew */
     struct scratch *scratch;
+    struct calendar *calendar; /* what was sold forward, and at what price */
     struct dual *dual; /* of this batch's tick or full clear */
     struct market_events *events; /* of the batch that is being applied */
 };
@@ -456,6 +460,7 @@ uint64_t tree_rank(const struct market *m, uint32_t root, const struct bid *bid)
 uint32_t bid_new(struct market *m);
 void bid_enqueue(struct market *m, uint32_t bid); /* onto its curve and into the waiting tree, or the list of parked ones */
 void bid_wait(struct market *m, uint32_t bid);    /* into the waiting tree, its class touched */
+void bid_unreserve(struct market *m, uint32_t bid); /* what waited for its slot is an ordinary bid from here on */
 void bid_dequeue(struct market *m, uint32_t bid); /* out of the tree or the list of parked ones */
 void bid_drop(struct market *m, uint32_t bid);    /* out of the book */
 void bid_set_limit(struct market *m, uint32_t bid, int64_t limit);
@@ -485,6 +490,7 @@ struct candidate { /* a bid that may not be in the book */
     int64_t limit;
     const uint32_t *limits; /* by alternative, as declared; NULL: `limit` at all of them */
     time_ms notice, minimum_run;
+    time_ms term; /* firm: it pays the forward menu over so long; 0 = the menu of the moment */
     time_ms startup; /* of one that was preempted: coming back must be worth it */
     bool urgent, credits;
     uint32_t tenant_slot; /* 0 where it is not known */
@@ -499,6 +505,7 @@ struct site { /* one plan: found where count > 0 */
     int64_t transfer_rate; /* milli-rate */
     uint32_t *victims; /* leases */
     uint32_t victim_count;
+    uint32_t claim; /* it runs in */
 };
 struct plan {
     struct site site;
@@ -533,15 +540,43 @@ bool candidate_fits(const struct market *m, const struct candidate *c, const str
 /* Nodes as they would be: those that a search touched, the rest as they are. */
 struct lift;
 /* Places the candidate at this line, in positions [first, end). */
+struct window { /* a time to come */
+    time_ms from, to;
+    uint32_t except; /* a claim that does not count */
+};
 struct area {
     const struct lift *lift; /* NULL: as it is now */
     uint32_t first, end;
+    const struct window *window; /* as it will be at least then; NULL: now */
 };
 bool place_in(const struct market *m, const struct candidate *c, const struct line *line, struct area area, struct site *ret);
 const struct room *lift_room(const struct lift *lift, const struct market *m, uint32_t node);
 void evict_at(const struct market *m, struct scratch *s, const struct candidate *c, const struct line *line, struct plan *best);
 struct scratch *scratch_new(void);
 void scratch_free(struct scratch *s);
+
+/* ---- claim.c, forward.c: the market in time (calendar.h) ----------------------------------------------------------------------- */
+
+/* Replicas of a candidate on a node with that room now. */
+struct stand {
+    const struct candidate *c;
+    const struct room *room;
+    const struct market_placement *replica;
+    int64_t count;
+    udollar floor; /* it would pay so much per unit-hour of lent capacity */
+};
+/* Whether what was sold of the node fits beside them as long as price may not move them. */
+bool claim_allows(const struct market *m, uint32_t node, const struct stand *s);
+/* What of a node is free in that time, whatever price can move put aside. */
+void claim_room(const struct market *m, uint32_t node, const struct window *w, struct room *ret);
+/* Until when a lease may be protected where it stands. */
+time_ms claim_bound(const struct market *m, const struct lease *l);
+/* Mean price of a unit-hour of the pool in that time, rounded up. */
+int64_t forward_price(const struct market *m, uint32_t pool, time_ms from, time_ms to);
+/* What a unit-hour costs the candidate there. */
+int64_t candidate_price(const struct market *m, const struct candidate *c, const struct line *line);
+/* Firm: whether some alternative is worth its forward price; true for the rest. */
+bool candidate_affords(const struct market *m, const struct candidate *c);
 
 /* ---- seat.c: leases by what their loss costs -------------------------------------------------------------------------------- */
 
@@ -571,6 +606,8 @@ void lease_close(struct market *m, uint32_t lease, enum market_release reason, t
 void lease_node_lost(struct market *m, uint32_t lease, uint32_t node, time_ms last_contact);
 void lease_due(struct market *m);  /* notices that have run out */
 void lease_set_limit(struct market *m, uint32_t lease);
+void lease_term_end(struct market *m, uint32_t lease);
+void lease_reprice(struct market *m, uint32_t lease);
 void lease_tick(struct market *m); /* terms, minimum runs, charges at the new menu */
 int64_t lease_bonus(const struct market *m, const struct lease *l);
 bool lease_evictable(const struct market *m, const struct lease *l);
@@ -632,6 +669,7 @@ uint32_t head_try(struct market *m, uint32_t class);
 void note(struct market *m, const struct plan *plan);
 void clear_finish(struct market *m); /* tells what was decided */
 struct candidate bid_candidate(const struct market *m, const struct bid *b);
+time_ms bid_term(const struct market *m, const struct bid *b); /* 0 where it is not firm */
 /* Whether its project can keep it in escrow at that site. */
 bool bid_affords(const struct market *m, const struct bid *b, const struct site *site);
 /* What is kept in escrow for it at that site, in its currency. */

@@ -28,10 +28,17 @@ struct search {
     uint32_t fit_count, fit_capacity;
     udollar best_asks;
     uint32_t best_offered;
+    const struct candidate *c;
+    udollar floor; /* it pays so much at least */
+    struct room then;
 };
 
-static const struct room *room_at(const struct search *s, uint32_t position)
+static const struct room *room_at(struct search *s, uint32_t position)
 {
+    if (s->area.window) {
+        claim_room(s->m, s->p->nodes[position], s->area.window, &s->then);
+        return &s->then;
+    }
     return lift_room(s->area.lift, s->m, s->p->nodes[position]);
 }
 
@@ -214,6 +221,11 @@ static void collect(struct search *s, uint32_t first, uint32_t end, int64_t each
         uint64_t gpus;
         if (!room_fits(r, &s->replica, &gpus) || (each > 1 && room_count(r, &s->replica, each) < each))
             continue;
+        if (s->p->claims && s->area.window == NULL) {
+            struct stand stand = {s->c, r, &s->replica, each, s->floor};
+            if (!claim_allows(s->m, s->p->nodes[i], &stand))
+                continue;
+        }
         ARRAY_RESERVE(s->fits, s->fit_count, s->fit_capacity);
         int64_t free = s->p->by_core ? r->free.core_milli : r->free.gpu_milli;
         s->fits[s->fit_count++] = (struct pick){.position = i, .ask = n->spec.ask, .left = free};
@@ -358,7 +370,7 @@ static void site_fill(struct search *s, const struct line *line, struct site *re
 
 static bool counts_decide(const struct search *s)
 {
-    return s->area.lift == NULL && s->p->lowest_ask == s->p->highest_ask &&
+    return s->area.lift == NULL && s->area.window == NULL && s->p->claims == 0 && s->p->lowest_ask == s->p->highest_ask &&
            (s->replicas == 1 || (s->step == s->p->steps + 1 && s->p->counts[s->step] == 0 && s->a->level != LEVEL_NODE));
 }
 
@@ -367,7 +379,7 @@ bool place_in(const struct market *m, const struct candidate *c, const struct li
     const struct pool *p = &m->pools[line->pool];
     struct search s = {.m = m, .p = p, .a = &c->form->alternatives[line->alternative], .area = area,
         .replica = {.amounts = c->form->choices[line->alternative].amounts, .units_milli = line->replica_milli},
-        .replicas = c->replicas};
+        .replicas = c->replicas, .c = c, .floor = MIN(p->post, candidate_net(c, line))};
     s.step = pool_step(p, &s.replica.amounts);
     s.taken = xcalloc(c->replicas, sizeof *s.taken);
     if (!counts_decide(&s))

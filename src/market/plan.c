@@ -61,7 +61,7 @@ static bool site_admit(const struct market *m, const struct candidate *c, const 
     /* The post of the pool that gave `best`, at which this site would just be let in. */
     int64_t units = candidate_units(c, at), there = mul_checked(candidate_net(c, at), units);
     udollar price = div_ceil(there - (site->limit_rate - site->ask_rate), units);
-    if (price <= m->pools[at->pool].guide) {
+    if (c->term == 0 && price <= m->pools[at->pool].guide) {
         plan->noted_pool = at->pool;
         plan->noted_price = price;
     }
@@ -71,7 +71,7 @@ static bool site_admit(const struct market *m, const struct candidate *c, const 
 bool plan_at(const struct market *m, const struct candidate *c, const struct line *line, struct plan *ret)
 {
     struct area all = {NULL, 0, m->pools[line->pool].node_count};
-    if (!line_may_be_free(m, c, line) || !place_in(m, c, line, all, &ret->site))
+    if (!line_may_be_free(m, c, line) || !candidate_affords(m, c) || !place_in(m, c, line, all, &ret->site))
         return false;
     if (site_admit(m, c, line, ret))
         return true;
@@ -148,6 +148,8 @@ static void plan_evict(const struct market *m, struct scratch *s, const struct c
 void plan_make(const struct market *m, struct scratch *s, const struct candidate *c, struct plan *ret)
 {
     *ret = (struct plan){0};
+    if (!candidate_affords(m, c))
+        return;
     struct option *options = NULL;
     bool free = false;
     for (uint32_t i = 0; i < c->form->used_count && !free; i++)

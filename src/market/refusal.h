@@ -25,6 +25,11 @@ static inline struct refusal refuse_bound(const char *field, int64_t given, int6
     return (struct refusal){REFUSED_BOUND, field, {given, least, most}};
 }
 
+/* reservation.c */
+struct refusal reservation_add(struct market *m, const struct market_reservation *r);
+/* What of a reservation a bid may not say. */
+struct refusal reservation_refusal(const struct market *m, const struct market_bid *bid);
+struct refusal reservation_change(struct market *m, const struct market_command *c);
 /* bid.c */
 struct refusal bid_add(struct market *m, const struct market_bid *bid);
 struct refusal bid_change(struct market *m, market_id id, udollar limit);

@@ -3,9 +3,9 @@
  * packed or unpacked. Slots and the order of every list are kept, so that a restored market decides
  * exactly as the one it came from; trees and maps are built again. */
 #include "base/sort.h"
-#include "market/market_internal.h"
+#include "market/calendar.h"
 
-#define SNAPSHOT_FORMAT 2
+#define SNAPSHOT_FORMAT 3
 
 struct codec {
     struct buf *out; /* NULL: reading */
@@ -468,6 +468,7 @@ void market_snapshot(const struct market *m, struct buf *out)
     struct codec c = {.out = out};
     pack_u64(out, SNAPSHOT_FORMAT);
     code_market(&c, (struct market *)(uintptr_t)m); /* writing changes nothing */
+    calendar_pack(m, out);
 }
 
 /* No slot may point outside its array, whatever the bytes say. */
@@ -557,7 +558,7 @@ struct market *market_restore(struct unpack *in)
     struct market *m = market_new(0);
     struct codec c = {.in = in};
     code_market(&c, m);
-    if (in->bad || !slots_hold(m)) {
+    if (in->bad || !slots_hold(m) || !calendar_unpack(m, in)) {
         market_free(m);
         return NULL;
     }

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The market in time. A claim is capacity that was sold forward: a shape that holds nodes free from
+ * one moment to another. Its nodes are chosen when it is bought and are a witness that all claims can
+ * be exercised together; they change where a node is lost. Whatever may not be moved by price starts
+ * on such a node only where the claim still fits beside it; the rest must have left when the claim
+ * begins.
+ *
+ * Every pool has a forward curve, refreshed at ticks: what a unit-hour of each slot to come costs. */
+
+#include "market/market_internal.h"
+
+#define FORWARD_QUARTERS 96 /* slots of 15 min: a day */
+#define FORWARD_SLOTS (FORWARD_QUARTERS + 144) /* then hours: a week in all */
+#define FORWARD_HOURS 168 /* of a week */
+
+enum claim_kind { CLAIM_NONE, CLAIM_RESERVATION, CLAIM_DEADLINE };
+
+struct claim {
+    enum claim_kind kind;
+    uint32_t of; /* reservation or bid */
+    uint32_t pool;
+    struct market_amounts amounts; /* of each replica */
+    int64_t replica_milli;
+    time_ms from, to;
+    uint32_t *nodes; /* slots, one a replica, those that were lost too */
+    uint32_t count;
+    /* reservations */
+    uint32_t lent;  /* so many replicas, the last ones, are lent while they stand idle … */
+    udollar floor;  /* … at so much per unit-hour or more … */
+    time_ms lent_from, lent_until; /* … from then to then */
+};
+
+struct reservation {
+    market_id id;
+    uint32_t tenant;
+    struct market_choice choice;
+    uint32_t replicas, racks;
+    enum market_level level;
+    time_ms from, to;
+    udollar limit;
+    bool keep_idle;
+    enum market_reservation_state state;
+    uint32_t claim, pool; /* claim: 0 = holds nothing */
+    int64_t units_milli, rate, locked_scarcity; /* rates: milli-rates, whole shape */
+    int128 sum, resold_sum; /* milli-rate × ms */
+    udollar booked, resold, escrow;
+    time_ms accrued_to, idle_since;
+    uint32_t paused; /* replicas, in … */
+    time_ms pause_from, pause_to;
+    udollar floor;
+    bool tried;    /* to be bought */
+    bool returned; /* owes what the market does not pay for it */
+};
+
+struct forward {
+    time_ms base;      /* start of the first slot */
+    int64_t price[FORWARD_SLOTS], sold[FORWARD_SLOTS];
+    int64_t hours[FORWARD_HOURS]; /* mean guide by hour of the week, of the last four weeks */
+    uint32_t weeks[FORWARD_HOURS];
+    int64_t hour;     /* the one that runs, since 1970 */
+    int128 hour_sum;  /* guide × ms of it so far */
+    time_ms hour_span;
+};
+
+struct node_claims {
+    uint32_t *items;
+    uint32_t count, capacity;
+};
+
+struct calendar {
+    struct claim *claims; /* slot 0 is not used */
+    uint32_t claim_count, claim_capacity, live;
+    struct reservation *reservations;
+    uint32_t reservation_count, reservation_capacity;
+    struct map reservation_by_id;
+    struct forward *pools; /* by pool */
+    uint32_t pool_count;
+    struct node_claims *by_node;
+    uint32_t node_capacity;
+    time_ms refreshed; /* the curves; 0 = never */
+    uint64_t changed, refreshed_at; /* sales so far, and when the curves were refreshed */
+    time_ms due; /* the next moment at which somebody must leave or something begins */
+};
+
+struct calendar *calendar_new(void);
+void calendar_free(struct calendar *c);
+void calendar_pack(const struct market *m, struct buf *out);
+bool calendar_unpack(struct market *m, struct unpack *in);
+void calendar_check(const struct market *m);
+
+/* What begins, ends and must leave by now; knows then when to look again. */
+void calendar_run(struct market *m);
+
+/* ---- claim.c ------------------------------------------------------------------------------------------ */
+
+/* A shape and when it is wanted. */
+struct wish {
+    const struct candidate *c;
+    const struct line *line;
+    time_ms from, to;
+};
+/* Nodes that are free of everything that may not be moved, all that time; false where there are none. */
+bool claim_find(const struct market *m, const struct wish *w, struct site *ret);
+/* Takes the nodes of the site, and gives the slot. */
+uint32_t claim_add(struct market *m, const struct claim *claim, const struct site *site);
+void claim_remove(struct market *m, uint32_t claim);
+/* Nodes anew for a claim that stands, its own counted as free. */
+bool claim_again(const struct market *m, uint32_t claim, struct site *ret);
+/* Into the lists by node, or out of them. */
+void claim_index(struct market *m, uint32_t claim, bool in);
+/* The replica of the claim on this node may be used by others at that time. */
+bool claim_is_lent(const struct claim *c, uint32_t node, time_ms at);
+/* Everything that was sold of the node for that moment fits beside what price cannot move. */
+bool claim_holds(const struct market *m, uint32_t node, time_ms at);
+/* Who must leave for what was sold does, in time; lost nodes are replaced. Returns when to look again. */
+time_ms claims_run(struct market *m);
+/* What price can move goes, cheapest first, until the placement fits. */
+void claim_make_room(struct market *m, uint32_t node, const struct market_placement *p);
+
+/* ---- forward.c ------------------------------------------------------------------------------------------- */
+
+void forward_tick(struct market *m, time_ms since);
+
+/* ---- reservation.c ------------------------------------------------------------------------------------------ */
+
+/* Charges it up to now, and credits what was lent of it. */
+void reservation_accrue(struct market *m, struct reservation *r);
+void reservations_tick(struct market *m);
+/* Slots that begin and end, and bids that may run in them. Returns when to look again. */
+time_ms reservations_run(struct market *m);
+uint32_t reservation_find(const struct market *m, market_id id);
