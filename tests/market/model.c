@@ -683,6 +683,9 @@ void model_event(struct world *w, const struct market_event *e)
     case EVENT_RELEASED:
     case EVENT_MOVED:
     case EVENT_CHARGED:
+        if (t == NULL && (e->charged.kind == CHARGE_RESERVATION || e->charged.kind == CHARGE_RESALE) &&
+            e->type == EVENT_CHARGED)
+            return; /* of a reservation, which is no bid */
         if (t == NULL)
             world_fail(w, "an event of a bid that there is not");
         on_lease_event(w, t, e);

@@ -191,7 +191,7 @@ int64_t model_rate(const struct world *w, const struct track *t, udollar limit)
 /* What the model can recompute: one role of fixed size, whose price is that of the moment. */
 bool model_is_simple(const struct track *t)
 {
-    return t->spec.kind == BID_PREEMPTIBLE && t->spec.role_count == 1 &&
+    return t->spec.kind == BID_PREEMPTIBLE && t->spec.reservation == 0 && t->spec.role_count == 1 &&
            t->roles[0].replicas_min == t->roles[0].replicas_max && !t->spec.urgent;
 }
 
