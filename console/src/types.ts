@@ -34,7 +34,7 @@ export interface BillLine {
 export interface Bill { lines?: BillLine[]; sum_udollar?: number; open_udollar?: number }
 
 export interface QuoteLine {
-  freedom: string; text?: string; offered?: boolean; fits?: boolean; starts_now?: boolean;
+  freedom: string; text?: string; offered?: boolean; fits?: boolean; starts_now?: boolean; above_limit?: boolean;
   pool?: string; units_milli?: number; rate_udollar_per_hour?: number;
   unit_rate_udollar_per_hour?: number; saves_udollar_per_hour?: number;
 }

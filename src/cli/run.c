@@ -99,6 +99,13 @@ static struct str reason_of(const struct api_quote_line *line)
     return rest;
 }
 
+static const char *start_of(const struct api_quote_line *line)
+{
+    if (line->above_limit)
+        return "not at this limit";
+    return line->starts_now ? "now" : "when there is room at this price";
+}
+
 static void quote_row(struct listing *listing, const struct api_quote_line *line)
 {
     const char *name = freedom_name(line->freedom);
@@ -114,7 +121,7 @@ static void quote_row(struct listing *listing, const struct api_quote_line *line
             listing_cell(listing, "%s", "");
         else
             listing_money(listing, line->saves_udollar_per_hour);
-        listing_cell(listing, "%s", line->starts_now ? "now" : "when there is room at this price");
+        listing_cell(listing, "%s", start_of(line));
         return;
     }
     for (int i = 0; i < 3; i++)

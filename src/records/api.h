@@ -109,6 +109,7 @@ struct api_quote_line {
     struct str text;    /* one sentence */
     bool offered;       /* false: it gives this freedom already, or it would change nothing */
     bool fits, starts_now;
+    bool above_limit; /* it does not start at its limit, however much is free */
     struct str pool;
     int64_t units_milli;
     int64_t rate_udollar_per_hour;      /* of the whole workload; the parts below add up to it */

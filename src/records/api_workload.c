@@ -133,6 +133,7 @@ static const struct field api_quote_line_fields[] = {
     FLAG(Q, offered, KEEP, "False: it gives this freedom already, or it would change nothing."),
     FLAG(Q, fits, KEEP, "Whether the hardware exists, even if busy."),
     FLAG(Q, starts_now, KEEP, "Whether it would start at once."),
+    FLAG(Q, above_limit, OMIT, "Whether the price is above its limit: it would wait for a lower one."),
     TEXT(Q, pool, OMIT, "Name of the pool."),
     COUNT(Q, units_milli, KEEP, "unit/1000", "Units that it would take."),
     COUNT(Q, rate_udollar_per_hour, KEEP, HOUR_RATE, "Price of all of it."),

@@ -59,7 +59,7 @@ static void line_sentence(const struct engine *e, const struct market_quote_line
         buf_append_text(out, " an hour less");
     }
     if (line->above_limit)
-        buf_append_text(out, "; that is above its limit, so it would wait.");
+        buf_append_text(out, "; that is above its limit, at which it does not start.");
     else
         buf_append_text(out, line->starts_now ? "; it would start now."
                                               : "; it would wait for its place.");
@@ -77,6 +77,7 @@ static struct api_quote_line render_line(const struct render *r,
         .offered = line->offered || line->freedom == FREEDOM_NONE,
         .fits = line->fits,
         .starts_now = line->starts_now,
+        .above_limit = line->above_limit,
         .pool = pool_name(r->engine, line->pool, r->arena),
         .units_milli = line->units_milli,
         .rate_udollar_per_hour = line->rate,

@@ -444,6 +444,8 @@ ANSWERS = {
         {"freedom": "preemptible", "text": "Others may take the place.", "offered": True, "fits": True, "starts_now": True,
          "pool": fake_server.POOL, "units_milli": 500, "rate_udollar_per_hour": 20000, "unit_rate_udollar_per_hour": 40000,
          "saves_udollar_per_hour": 10000},
+        {"freedom": "any_rack", "text": "Anywhere.", "offered": True, "fits": True, "starts_now": False, "above_limit": True,
+         "pool": fake_server.POOL, "units_milli": 500, "rate_udollar_per_hour": 20000, "unit_rate_udollar_per_hour": 400000},
         {"freedom": "later", "text": "It would change nothing.", "offered": False, "fits": True, "starts_now": False}]},
     ("GET", f"/v1/workloads/{WORK}/why"): {
         "id": WORK, "state": "waiting", "obstacle": "price", "text": "Its place is held by work that is worth more.", "has_limit": True,
@@ -497,7 +499,7 @@ ANSWERS = {
 }
 # Words, what people read, and what was asked of the server.
 COMMANDS = [
-    (["quote", "-N", "2", "--", "true"], ["PER UNIT-HOUR", "as it stands", "$0.06000", "preemptible", "$0.01000", "being firm $0.01000"], "POST"),
+    (["quote", "-N", "2", "--", "true"], ["PER UNIT-HOUR", "as it stands", "$0.06000", "preemptible", "$0.01000", "not at this limit", "being firm $0.01000"], "POST"),
     (["why", WORK], ["is waiting.", "held by work that is worth more", f"tessera bid {WORK} --limit 0.61"], "GET"),
     (["status", WORK], ["failed, attempt 2, exit code 3, rank 1", "2 × 0.25 cores in cpu@home/local/a", "$0.2000 per core-hour", "$1.234",
                         "127.0.1.11", "giving up"], "GET"),

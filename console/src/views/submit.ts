@@ -33,7 +33,7 @@ function line(quoted: QuoteLine): (HTMLElement | string)[] {
     FREEDOMS[quoted.freedom] ?? quoted.freedom,
     quoted.fits ? rate(quoted.rate_udollar_per_hour) : '–',
     saves > 0 ? rate(saves) : '',
-    quoted.starts_now ? 'now' : quoted.fits ? 'waits' : 'does not fit',
+    quoted.above_limit ? 'not at this limit' : quoted.starts_now ? 'now' : quoted.fits ? 'waits' : 'does not fit',
     quoted.text ?? '',
   ];
 }
