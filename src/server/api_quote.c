@@ -35,12 +35,20 @@ static const char *const freedom_heads[MARKET_FREEDOM_COUNT] = {
     [FREEDOM_LATER] = "If it may finish later",
 };
 
+/* Why a freedom is not offered. */
+static const char *const freedom_idle[MARKET_FREEDOM_COUNT] = {
+    [FREEDOM_PREEMPTIBLE] = "it is preemptible already.",
+    [FREEDOM_ANY_LEVEL] = "they may stand anywhere already.",
+    [FREEDOM_OTHER_SKUS] = "it takes any already.",
+    [FREEDOM_LATER] = "its price would be the same.",
+};
+
 static void line_sentence(const struct engine *e, const struct market_quote_line *line,
                           udollar as_is, struct buf *out)
 {
     buf_printf(out, "%s: ", freedom_heads[line->freedom]);
     if (!line->offered && line->freedom != FREEDOM_NONE) {
-        buf_append_text(out, "it gives this freedom already, or it would change nothing.");
+        buf_append_text(out, freedom_idle[line->freedom]);
         return;
     }
     if (!line->fits) {
