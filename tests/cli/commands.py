@@ -597,6 +597,7 @@ def has_man():
 
 def test_reference():
     kept = (SOURCE / "docs/commands.md").read_text()
+    assert "CPU@" not in kept, "pools of machines without GPUs begin with cpu@"
     assert run("--man", "-").stdout == kept, "docs/commands.md is another one: tools/command-docs writes it"
 
 
