@@ -99,6 +99,8 @@ static int print_history(struct cli *cli, const char *pool)
 int command_prices(struct cli *cli)
 {
     const char *pool = cli_option(cli, "history");
+    if (pool == NULL && cli_option(cli, "since"))
+        return cli_fail(EXIT_USAGE, "--since: goes with --history POOL alone");
     if (cli_flag(cli, "settings"))
         return settings_print(cli);
     if (pool)

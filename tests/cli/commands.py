@@ -111,6 +111,7 @@ def test_wrong_command_lines():
         (["submit", "--env", "1X=2", "--", "true"], "not a variable's name"),
         (["bid", LONG], "--limit PRICE is missing"),
         (["node", "add", "--place", "own/eu"], '--place: "own/eu" is not allowed, allowed is provider/region/zone/fabric/rack'),
+        (["prices", "--since", "3x"], "--since: goes with --history POOL alone"),
         (["node", "add", "--ask", "$0.04"], '--ask: "$0.04" is not allowed, allowed are dollars per unit-hour'),
         (["key", "create", "--expires", "soon"], '--expires: "soon" is not allowed'),
         (["settings", "tick_m=3"], "tick_m: no such setting; did you mean tick_ms?"),
