@@ -51,11 +51,11 @@ static int print_bill(struct cli *cli, const char *word)
         bill_row(&listing, &lines[i], clock_wall_ms());
     listing_end(&listing, stdout);
     _cleanup_buf_ struct buf sum = BUF_INIT(200);
-    format_money(&sum, bill.sum_udollar);
+    format_money(&sum, add_checked(bill.sum_udollar, bill.open_udollar));
     if (bill.open_udollar) {
-        buf_append_text(&sum, ", and ");
+        buf_append_text(&sum, ", of which ");
         format_money(&sum, bill.open_udollar);
-        buf_append_text(&sum, " since, not yet a line");
+        buf_append_text(&sum, " is not yet a line");
     }
     printf("\nin all %s\n", buf_text(&sum));
     return EXIT_OK;

@@ -526,7 +526,7 @@ COMMANDS = [
     (["key", "revoke", "key_3"], ["is revoked"], "DELETE"),
     (["ledger"], ["project:default", "pool:cpu", "2  $0.000222", "pool:cpu         fee", "$0.000011"], "GET"),
     (["ledger", "--entries", "--since", "1h"], ["2023-11-14 22:13", "$0.000111", WORK], "GET"),
-    (["ledger", "--workload", WORK], ["menu", "$0.02000", "in all $0.000222, and $0.000003 since"], "GET"),
+    (["ledger", "--workload", WORK], ["menu", "$0.02000", "in all $0.000225, of which $0.000003 is not yet a line"], "GET"),
     (["console"], ["http://127.0.0.1:7070/#code=ABCD-1234", "code ABCD-1234, good once, for 1m"], "POST"),
 ]
 
