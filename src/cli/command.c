@@ -125,7 +125,9 @@ const struct cli_command cli_commands[] = {
       {"project", 'p', "NAME", "the one project it is good for (default: all)"},
       {"expires", 0, "TIME", "30d, 12h; default: never"}},
      0, 1, command_key_create},
-    {"key list", "", "the keys, by their first letters", "", NULL, {{0}}, 0, 0, command_key_list},
+    {"key list", "", "the keys, by their first letters", "", NULL,
+     {{"all", 'a', NULL, "the tokens of machines that have joined, or did not in time, too"}}, 0, 0,
+     command_key_list},
     {"key revoke", "ID", "end a key at once", "", NULL, {{0}}, 1, 1, command_key_revoke},
     {"ledger", "", "who owes whom",
      "Double entry: every amount has an account that pays and one that receives. Prints the sums by pair\n"

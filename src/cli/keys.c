@@ -55,8 +55,16 @@ static void key_row(struct listing *listing, const struct api_key *key, time_ms 
     listing_cell(listing, "%s", expires.size ? buf_text(&expires) : "never");
 }
 
+/* A machine joins once: its token is of no use to anybody afterwards. */
+static bool is_spent_token(const struct api_key *key, time_ms now)
+{
+    return str_is(key->role, "join") && strcmp(key_state(key, now), "good") != 0;
+}
+
 int command_key_list(struct cli *cli)
 {
+    time_ms now = clock_wall_ms();
+    size_t hidden = 0;
     struct api_keys all = {};
     struct listing listing = {};
     int code = api_get(cli, "/v1/keys", &api_keys_record, &all);
@@ -65,8 +73,13 @@ int command_key_list(struct cli *cli)
     const struct api_key *keys = all.keys.items;
     listing_begin(&listing, "ID|KEY|ROLE|PROJECT|FOR|STATE|MADE|EXPIRES");
     for (size_t i = 0; i < all.keys.count; i++)
-        key_row(&listing, &keys[i], clock_wall_ms());
+        if (!cli_flag(cli, "all") && is_spent_token(&keys[i], now))
+            hidden++;
+        else
+            key_row(&listing, &keys[i], now);
     listing_end(&listing, stdout);
+    if (hidden)
+        printf("\nand %zu spent join %s, shown by --all\n", hidden, hidden == 1 ? "token" : "tokens");
     return EXIT_OK;
 }
 
