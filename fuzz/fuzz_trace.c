@@ -2,6 +2,7 @@
 /* Any bytes as a trace or a fleet of the simulator: the first byte says of which format. */
 #include "sim/hydra.h"
 #include "sim/input.h"
+#include "sim/itp.h"
 #include "sim/openb.h"
 #include "sim/spot.h"
 
@@ -36,6 +37,17 @@ static void fuzz_spot(struct str series, struct str changes, struct str windows)
     spot_fini(&s);
 }
 
+static void fuzz_itp(struct str speeds, struct str jobs)
+{
+    struct error err;
+    struct itp t = {.speed_text = copy_of(speeds)};
+    struct buf text = copy_of(jobs);
+    if (itp_parse_speeds(&t, "speeds", "A100", &err) == 0)
+        itp_parse_jobs(&t, "jobs", &text, &err);
+    buf_fini(&text);
+    itp_fini(&t);
+}
+
 static void fuzz_input(struct str bytes)
 {
     struct error err;
@@ -48,7 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     struct str rest = {(const char *)data + 1, size - 1};
-    switch (data[0] % 7) {
+    switch (data[0] % 9) {
     case 0:
         fuzz_input(rest);
         break;
@@ -79,6 +91,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         hydra_fini(&h);
         break;
     }
+    case 7:
+        fuzz_itp(rest,
+                 STR("submit_time,iteration,model_name,ddl,batch_size,num_gpu\n1,1,m,2,8,1\n"));
+        break;
+    case 8:
+        fuzz_itp(
+            STR("gpu_type,model,global_batch_size,num_gpus,iterations_per_s\nA100,m,8,1,1.0\n"),
+            rest);
+        break;
     default:
         break;
     }

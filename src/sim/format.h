@@ -13,4 +13,4 @@ struct sim_format {
     int (*run)(const struct sim_options *o, struct report *ret, struct error *err);
 };
 
-extern const struct sim_format format_openb, format_spot, format_hydra;
+extern const struct sim_format format_openb, format_spot, format_hydra, format_itp;

@@ -13,7 +13,7 @@
 #define EXIT_FAILED 1
 #define EXIT_USAGE 2
 
-static const struct sim_format *const formats[] = {&format_openb, &format_spot, &format_hydra};
+static const struct sim_format *const formats[] = {&format_openb, &format_spot, &format_hydra, &format_itp};
 
 static const struct sim_format *format_find(const char *name)
 {
