@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "server/replay.h"
 #include "server/serve.h"
+#include "sim/sim.h"
 
 #include <string.h>
 
@@ -14,7 +15,7 @@ static const struct program {
     int (*main)(int argc, char **argv);
 } programs[] = {
     {"serve", serve_main}, {"agent", agent_main},   {"hold", hold_main},
-    {"replay", replay_main},
+    {"replay", replay_main}, {"sim", sim_main},
 };
 
 int main(int argc, char **argv)

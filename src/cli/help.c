@@ -23,6 +23,7 @@ const struct cli_program cli_programs[] = {
     {"serve", "the control plane"},
     {"agent", "stands on a node and runs its share of the work"},
     {"replay", "recompute what a server decided, from its journal"},
+    {"sim", "the market in virtual time, over a trace of workloads"},
 };
 const size_t cli_program_count = ARRAY_COUNT(cli_programs);
 

@@ -8,24 +8,24 @@
 static bool flow_admit(struct elastic *e, uint32_t run)
 {
     (void)run;
-    return plan_make(e, e->own);
+    return elastic_plan_make(e, e->own);
 }
 
 static void flow_allocate(struct elastic *e)
 {
-    plan_make(e, e->own);
-    plan_give_up(e, e->own);
-    plan_allocate(e, e->own);
+    elastic_plan_make(e, e->own);
+    elastic_plan_give_up(e, e->own);
+    elastic_plan_allocate(e, e->own);
 }
 
 static void flow_start(struct elastic *e)
 {
-    e->own = xcalloc(1, sizeof(struct plan));
+    e->own = xcalloc(1, sizeof(struct elastic_plan));
 }
 
 static void flow_stop(struct elastic *e)
 {
-    plan_fini(e->own);
+    elastic_plan_fini(e->own);
     xfree(e->own);
 }
 

@@ -9,7 +9,7 @@
 #define JOB_VALUE ((udollar)1000000000)
 
 struct own {
-    struct plan plan;
+    struct elastic_plan plan;
     struct admit admit;
 };
 
@@ -35,9 +35,9 @@ static bool market_admit(struct elastic *e, uint32_t run)
     time_ms span;
     if (!promise_least(e, &e->runs[run], &size, &span))
         return false;
-    bool takes = plan_make(e, &own->plan);
+    bool takes = elastic_plan_make(e, &own->plan);
     if (takes) {
-        int64_t others = MAX(plan_use(&own->plan, e->now + span) - (span << size), 0);
+        int64_t others = MAX(elastic_plan_use(&own->plan, e->now + span) - (span << size), 0);
         int64_t free = (int64_t)e->gpus * 1000 - mul_div_ceil(others, 1000, span);
         struct admit_promise p = {
             .units_milli = 1000 << size, .span = span, .free_milli = free, .value = JOB_VALUE};
@@ -50,9 +50,9 @@ static bool market_admit(struct elastic *e, uint32_t run)
 static void market_allocate(struct elastic *e)
 {
     struct own *own = e->own;
-    plan_make(e, &own->plan);
-    plan_give_up(e, &own->plan);
-    plan_allocate(e, &own->plan);
+    elastic_plan_make(e, &own->plan);
+    elastic_plan_give_up(e, &own->plan);
+    elastic_plan_allocate(e, &own->plan);
 }
 
 static void market_start(struct elastic *e)
@@ -62,7 +62,7 @@ static void market_start(struct elastic *e)
 
 static void market_stop(struct elastic *e)
 {
-    plan_fini(&((struct own *)e->own)->plan);
+    elastic_plan_fini(&((struct own *)e->own)->plan);
     xfree(e->own);
 }
 

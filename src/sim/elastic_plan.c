@@ -7,14 +7,14 @@
 #define GUARD_MS ((time_ms)60000) /* time to be moved once */
 #define WORTH 3                   /* restarts that a larger size must save */
 
-void plan_fini(struct plan *p)
+void elastic_plan_fini(struct elastic_plan *p)
 {
     xfree(p->steps);
     xfree(p->shares);
     xfree(p->kept);
     xfree(p->order);
     xfree(p->trial);
-    *p = (struct plan){0};
+    *p = (struct elastic_plan){0};
 }
 
 static int deadline_compare(const void *x, const void *y, const void *context)
@@ -25,7 +25,7 @@ static int deadline_compare(const void *x, const void *y, const void *context)
     return c ? c : COMPARE(a, b);
 }
 
-static void step_insert(struct plan *p, size_t at, struct plan_step step)
+static void step_insert(struct elastic_plan *p, size_t at, struct plan_step step)
 {
     ARRAY_RESERVE(p->steps, p->count, p->capacity);
     memmove(&p->steps[at + 1], &p->steps[at], (p->count - at) * sizeof *p->steps);
@@ -76,7 +76,7 @@ static bool walk_step(struct walk *w, uint32_t size, time_ms from, time_ms to)
 }
 
 /* Whether the job meets its deadline with at most 2^most GPUs of what is left; how in p->trial. */
-static bool plan_try(const struct elastic *e, struct plan *p, const struct elastic_run *r,
+static bool plan_try(const struct elastic *e, struct elastic_plan *p, const struct elastic_run *r,
                      uint32_t most, time_ms *ret_end)
 {
     time_ms deadline = r->job->deadline - p->guard;
@@ -97,7 +97,7 @@ static bool plan_try(const struct elastic *e, struct plan *p, const struct elast
 }
 
 /* Books what p->trial says, up to `end`. */
-static void plan_book(struct plan *p, time_ms end)
+static void plan_book(struct elastic_plan *p, time_ms end)
 {
     for (size_t i = 0; i < p->count && p->steps[i].from < end; i++) {
         if (p->trial[i] == ELASTIC_NONE)
@@ -108,7 +108,7 @@ static void plan_book(struct plan *p, time_ms end)
     }
 }
 
-static bool plan_guarded(const struct elastic *e, struct plan *p, size_t place)
+static bool plan_guarded(const struct elastic *e, struct elastic_plan *p, size_t place)
 {
     const struct elastic_run *r = &e->runs[p->order[place]];
     for (uint32_t most = 0; most < ITP_SIZES && 1u << most <= e->gpus; most++) {
@@ -125,7 +125,7 @@ static bool plan_guarded(const struct elastic *e, struct plan *p, size_t place)
 }
 
 /* With time to spare for being moved once, if that can be had. */
-static bool plan_job(const struct elastic *e, struct plan *p, size_t place)
+static bool plan_job(const struct elastic *e, struct elastic_plan *p, size_t place)
 {
     p->guard = GUARD_MS;
     if (plan_guarded(e, p, place))
@@ -134,7 +134,7 @@ static bool plan_job(const struct elastic *e, struct plan *p, size_t place)
     return plan_guarded(e, p, place);
 }
 
-static void order_make(const struct elastic *e, struct plan *p)
+static void order_make(const struct elastic *e, struct elastic_plan *p)
 {
     p->order_count = 0;
     for (size_t i = 0; i < e->active_count; i++) {
@@ -149,7 +149,7 @@ static void order_make(const struct elastic *e, struct plan *p)
     sort(p->order, p->order_count, sizeof *p->order, deadline_compare, e);
 }
 
-bool plan_make(struct elastic *e, struct plan *p)
+bool elastic_plan_make(struct elastic *e, struct elastic_plan *p)
 {
     p->count = 0;
     step_insert(p, 0, (struct plan_step){e->now, 0});
@@ -164,7 +164,7 @@ bool plan_make(struct elastic *e, struct plan *p)
     return all;
 }
 
-void plan_give_up(struct elastic *e, const struct plan *p)
+void elastic_plan_give_up(struct elastic *e, const struct elastic_plan *p)
 {
     for (size_t i = 0; i < p->order_count; i++) {
         struct elastic_run *r = &e->runs[p->order[i]];
@@ -172,7 +172,7 @@ void plan_give_up(struct elastic *e, const struct plan *p)
     }
 }
 
-int64_t plan_use(const struct plan *p, time_ms until)
+int64_t elastic_plan_use(const struct elastic_plan *p, time_ms until)
 {
     int64_t use = 0;
     for (size_t i = 0; i < p->count && p->steps[i].from < until; i++) {
@@ -223,7 +223,7 @@ static uint32_t size_next(const struct elastic_run *r, uint32_t size)
     return next;
 }
 
-static bool grow_one(struct elastic *e, struct plan *p, uint32_t *left)
+static bool grow_one(struct elastic *e, struct elastic_plan *p, uint32_t *left)
 {
     size_t best = SIZE_MAX;
     int64_t most = 0;
@@ -247,7 +247,7 @@ static bool grow_one(struct elastic *e, struct plan *p, uint32_t *left)
     return true;
 }
 
-void plan_allocate(struct elastic *e, struct plan *p)
+void elastic_plan_allocate(struct elastic *e, struct elastic_plan *p)
 {
     uint32_t left = e->gpus;
     for (size_t i = 0; i < p->order_count; i++) {

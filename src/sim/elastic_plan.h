@@ -11,7 +11,7 @@ struct plan_step {
     uint32_t used; /* GPUs */
 };
 
-struct plan {
+struct elastic_plan {
     struct plan_step *steps;
     size_t count, capacity;
     uint32_t *shares; /* by place in `order`: size now */
@@ -24,12 +24,12 @@ struct plan {
 };
 
 /* False where a deadline cannot be met, of those that were not given up. */
-bool plan_make(struct elastic *e, struct plan *p);
+bool elastic_plan_make(struct elastic *e, struct elastic_plan *p);
 /* Gives up the deadlines that the plan does not meet: such a job runs on what is idle. */
-void plan_give_up(struct elastic *e, const struct plan *p);
-void plan_fini(struct plan *p);
+void elastic_plan_give_up(struct elastic *e, const struct elastic_plan *p);
+void elastic_plan_fini(struct elastic_plan *p);
 /* Targets: shares, then what runs keeps its size if there is room, then idle GPUs go to whoever
  * gains most by each. */
-void plan_allocate(struct elastic *e, struct plan *p);
+void elastic_plan_allocate(struct elastic *e, struct elastic_plan *p);
 /* GPUs that the plan uses from now to `until`, in GPU x ms. */
-int64_t plan_use(const struct plan *p, time_ms until);
+int64_t elastic_plan_use(const struct elastic_plan *p, time_ms until);

@@ -630,7 +630,7 @@ def test_completion():
     overview = run("--help").stdout
     commands = re.findall(r"^  (\w+(?: \w+)?)  +\S", overview.split("Commands:")[1].split("`tessera")[0], re.MULTILINE)
     offered = complete("")
-    assert {c.split()[0] for c in commands} | {"serve", "agent", "replay"} <= offered, offered
+    assert {c.split()[0] for c in commands} | {"serve", "agent", "replay", "sim"} <= offered, offered
     assert complete("qu") == {"queue", "quote"}
     assert complete("key", "") >= {"create", "list", "revoke"}
     for name in commands:
