@@ -82,6 +82,30 @@ static int fail_unauthorized(const struct cli *cli)
                     cli->config.server, cli->config.key_from);
 }
 
+/* What a task file calls it, which people wrote, or its options stood for: "choices[0].accelerator"
+ * -> "resources.accelerators". */
+static struct str written_field(struct str field)
+{
+    static const char *const names[][2] = {{"accelerator", "resources.accelerators"},
+                                           {"amounts", "resources"},
+                                           {"amounts.gpu_milli", "resources.accelerators"},
+                                           {"amounts.core_milli", "resources.cpus"},
+                                           {"amounts.memory_mib", "resources.memory"},
+                                           {"amounts.disk_mib", "resources.disk_size"},
+                                           {"sku", "resources.instance_type"},
+                                           {"provider", "resources.cloud"},
+                                           {"region", "resources.region"},
+                                           {"zone", "resources.zone"}};
+    struct str rest = field;
+    if (!str_starts(field, STR("choices[")))
+        return field;
+    str_cut(&rest, '.');
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        if (str_is(rest, names[i][0]))
+            return str_from(names[i][1]);
+    return field;
+}
+
 int api_refused(const struct cli *cli, const struct http_reply *reply, const char *subject)
 {
     _cleanup_(arena_fini) struct arena arena = {};
@@ -94,7 +118,8 @@ int api_refused(const struct cli *cli, const struct http_reply *reply, const cha
         return cli_fail(code, "%s answered with status %d", cli->config.server, reply->status);
     const struct api_error *error = &body.error;
     if (error->field.size && !str_starts(error->message, error->field))
-        return cli_fail(code, "%.*s: %.*s", STR_ARGS(error->field), STR_ARGS(error->message));
+        return cli_fail(code, "%.*s: %.*s", STR_ARGS(written_field(error->field)),
+                        STR_ARGS(error->message));
     if (reply->status == 404 && subject)
         return cli_fail(code, "%s: %.*s", subject, STR_ARGS(error->message));
     return cli_fail(code, "%.*s", STR_ARGS(error->message));

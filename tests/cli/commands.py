@@ -250,6 +250,9 @@ def test_refusals():
         fake.refusals["POST", "/v1/workloads"] = status, "invalid", "allowed is less", "nodes"
         done = run("submit", "--", "true", fake=fake, expect=code)
         assert done.stdout == "" and done.stderr == "tessera: nodes: allowed is less\n", done
+    for field, written in (("choices[0].amounts", "resources"), ("choices[1].accelerator", "resources.accelerators"), ("choices[0].labels", "choices[0].labels")):
+        fake.refusals["POST", "/v1/workloads"] = 400, "invalid", "allowed is less", field
+        assert run("submit", "--", "true", fake=fake, expect=2).stderr == f"tessera: {written}: allowed is less\n", field
     has(run("status", LONG, fake=fake, expect=5).stderr, LONG, "no such thing")
 
 

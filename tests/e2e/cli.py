@@ -212,7 +212,7 @@ def refusals(c):
     for words in (["status", nobody], ["why", nobody], ["cancel", nobody], ["bid", nobody, "-l", "1"], ["logs", nobody],
                   ["drain", "nowhere"], ["ask", "set", "nowhere", "1"]):
         has(expect(c, 5, *words).stderr, "tessera: ")
-    has(expect(c, 2, "submit", "--gpus", "H9000:8", "--", "true").stderr, "choices")
+    has(expect(c, 2, "submit", "--gpus", "H9000:8", "--", "true").stderr, "resources.accelerators: nothing of that name")
     done = subprocess.run([TESSERA, "queue"], env={"TESSERA_SERVER": "http://127.0.0.1:1", "TESSERA_KEY": "x"}, capture_output=True, text=True, check=False)
     assert done.returncode == 3, done
 
