@@ -168,6 +168,19 @@ static void print_join(const struct api_node_token_made *made, const struct join
         printf("\n%.*s\n", STR_ARGS(made->text));
 }
 
+/* Its token works on this machine, and is worth nothing unless it is shown. */
+static void print_here(const struct cli *cli, const struct api_node_token_made *made,
+                       const struct join_wish *wish)
+{
+    printf("%.*s\n\nTESSERA_TOKEN=%.*s tessera agent --join --data FOLDER --server %s",
+           STR_ARGS(made->text), STR_ARGS(made->token), cli->config.server);
+    if (wish->place)
+        printf(" --place %s", wish->place);
+    if (wish->ask)
+        printf(" --ask %s", wish->ask);
+    putchar('\n');
+}
+
 int command_node_add(struct cli *cli)
 {
     struct api_node_token token = {};
@@ -183,7 +196,7 @@ int command_node_add(struct cli *cli)
     if (code || cli_print_json(cli))
         return code;
     if (made.command.size == 0)
-        printf("%.*s\n", STR_ARGS(made.text));
+        print_here(cli, &made, &wish);
     else
         print_join(&made, &wish);
     return EXIT_OK;

@@ -178,7 +178,7 @@ def operates(c):
     has(c.run("drain", "node-4").stdout, "takes nothing new")
     assert plain(c, "nodes")["nodes"] and [n["state"] for n in plain(c, "nodes")["nodes"] if n["name"] == "node-4"] == ["draining"]
     has(c.run("undrain", "node-4").stdout, "takes work again")
-    has(c.run("node", "add").stdout, "loopback", "--listen")
+    has(c.run("node", "add", "--ask", "0.04").stdout, "loopback", "--listen", "TESSERA_TOKEN=", f"--server {c.url} --ask 0.04\n")
     has(c.run("console").stdout, c.url, "good once")
     has(c.run("version").stdout, "tessera 0.")
 
