@@ -64,8 +64,13 @@ static bool site_admit(const struct market *m, const struct candidate *c, const 
     if (c->term == 0 && price <= m->pools[at->pool].guide) {
         plan->noted_pool = at->pool;
         plan->noted_price = price;
+        return false;
     }
-    return false;
+    /* The guide adds up units and does not see that this shape cannot stand on the cheapest ones alone
+     * (a gang spread over nodes that ask differently, a rest too small): there is no cheaper pool to
+     * wait for, so it pays the asks of its site, as a running lease would. */
+    site->rate = site->ask_rate;
+    return at->pool == line->pool;
 }
 
 bool plan_at(const struct market *m, const struct candidate *c, const struct line *line, struct plan *ret)
