@@ -222,10 +222,10 @@ static void on_allocated(struct world *w, struct track *t, const struct market_e
     memcpy(t->placements, w->events.placements + e->allocated.placement_first,
            t->placement_count * sizeof *t->placements);
     memset(t->gone, 0, t->placement_count * sizeof *t->gone);
-    t->started_told = false;
+    t->started_told = t->runs = false;
     t->stands = e->allocated.ready;
     t->attempt_charged = 0;
-    t->charged_before = t->charged;
+    t->charged_before = t->menu_charged;
     t->charged_until = TIME_NEVER;
     t->span_count = 0;
     w->count.allocations++;
@@ -243,6 +243,7 @@ static void on_allocated(struct world *w, struct track *t, const struct market_e
     activate(w, t);
     w->asks_known &= model_is_simple(t);
     t->asks = model_asks(w, t);
+    t->top_limit = e->allocated.limit * 1000;
 }
 
 /* Nothing that is still there may stand in its way. */
@@ -279,6 +280,16 @@ static void on_preempting(struct world *w, struct track *t, const struct market_
     seat(w, t, -1);
 }
 
+/* It gets its notice, and has another place. */
+static void on_moved(struct world *w, struct track *t, const struct market_event *e)
+{
+    on_preempting(w, t, e);
+    t->moves++;
+    t->moving = true;
+    w->moving++;
+    w->count.moves++;
+}
+
 static void on_released(struct world *w, struct track *t, const struct market_event *e)
 {
     if (t->state == TRACK_OVER)
@@ -291,6 +302,8 @@ static void on_released(struct world *w, struct track *t, const struct market_ev
         if (w->watch_rates && model_is_simple(t))
             model_check_bill(w, t, MIN(t->charged_until, e->released.at));
     }
+    w->moving -= t->moving;
+    t->moving = false;
     t->reason = e->released.reason;
     t->released = w->now;
     t->state = e->released.waits ? TRACK_WAITING : TRACK_OVER;
@@ -301,17 +314,35 @@ static void on_released(struct world *w, struct track *t, const struct market_ev
     }
 }
 
+/* A victim never gets back more than it paid, and that was since its last checkpoint. */
+static void on_compensation(struct world *w, struct track *t, udollar amount)
+{
+    t->refunded -= amount;
+    w->compensation -= amount;
+    if (amount > 0 || t->refunded > t->menu_charged)
+        world_fail(w, "invariant 28: %s got back %lld of %lld", NAME(w, t->id),
+                   (long long)t->refunded, (long long)t->menu_charged);
+}
+
 static void on_charged(struct world *w, struct track *t, const struct market_event *e)
 {
+    enum market_charge kind = e->charged.kind;
     if (e->charged.tenant != t->spec.tenant)
         world_fail(w, "%s is billed to another tenant", NAME(w, t->id));
-    if (e->charged.kind != CHARGE_REFUND && e->charged.amount < 0)
+    if (kind != CHARGE_REFUND && kind != CHARGE_COMPENSATION && kind != CHARGE_RESALE &&
+        e->charged.amount < 0)
         world_fail(w, "%s is charged less than nothing", NAME(w, t->id));
     t->charged += e->charged.amount;
-    if (e->charged.kind == CHARGE_MENU || e->charged.kind == CHARGE_REFUND)
+    if (kind == CHARGE_MENU || kind == CHARGE_REFUND) {
         t->attempt_charged += e->charged.amount;
-    if (e->charged.kind == CHARGE_DISPLACEMENT)
+        t->menu_charged += e->charged.amount;
+    }
+    if (kind == CHARGE_DISPLACEMENT) {
         t->displacement += e->charged.amount;
+        w->displacement += e->charged.amount;
+    }
+    if (kind == CHARGE_COMPENSATION)
+        on_compensation(w, t, e->charged.amount);
 }
 
 /* ---- money
@@ -424,7 +455,9 @@ static void check_node(struct world *w, const struct plot *p)
     if (!market_node_free(w->m, p->spec.id, &free))
         return;
     model_amounts_add(&own, &p->taken, -1);
-    if (p->up && !model_same_amounts(&own, &free))
+    bool holds =
+        w->moving > 0 && free.gpu_milli <= own.gpu_milli && free.core_milli <= own.core_milli;
+    if (p->up && !holds && !model_same_amounts(&own, &free))
         world_fail(w, "invariant 1: %s has %lld GPU thousandths free, a recount says %lld",
                    NAME(w, p->spec.id), (long long)free.gpu_milli, (long long)own.gpu_milli);
 }
@@ -515,6 +548,7 @@ static void on_lease_command(struct world *w, const struct market_command *c)
     if (c->type == MARKET_LEASE_STARTED && t->state == TRACK_READY) {
         t->state = TRACK_RUNNING;
         t->started = w->now;
+        t->runs = true;
         t->protected_until =
             w->now + (t->spec.minimum_run ? t->spec.minimum_run
                                           : market_setting(w->m, SETTING_MINIMUM_RUN_MS));
@@ -666,11 +700,8 @@ static void on_lease_event(struct world *w, struct track *t, const struct market
             world_fail(w, "%s is ready and was not assigned", NAME(w, t->id));
         t->state = TRACK_READY;
         t->stands = true;
-    }
-    if (e->type == EVENT_MOVED) {
-        t->moves++;
-        w->count.moves++;
-    }
+    } else if (e->type == EVENT_MOVED)
+        on_moved(w, t, e);
 }
 
 void model_event(struct world *w, const struct market_event *e)

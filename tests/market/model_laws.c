@@ -211,8 +211,23 @@ void model_check_eviction(struct world *w, const struct track *t)
 /* ---- invariants 25 and 26: sellers
  * ------------------------------------------------------------------------------ */
 
+/* Invariant 28: what entrants have paid for whom they displaced is what victims have got. */
+static void check_displacement(struct world *w)
+{
+    udollar paid = 0;
+    for (size_t i = 0; i < w->track_count; i++) {
+        struct market_bid_view v;
+        const struct track *t = &w->tracks[i];
+        paid += market_bid_view(w->m, t->id, w->now, &v) ? v.displacement : t->displacement;
+    }
+    if (paid != w->compensation)
+        world_fail(w, "invariant 28: entrants paid %lld, victims got %lld", (long long)paid,
+                   (long long)w->compensation);
+}
+
 void model_check_sellers(struct world *w)
 {
+    check_displacement(w);
     int128 due = w->asks_due, earned = 0, spent = 0;
     if (!w->asks_known)
         return;

@@ -270,10 +270,11 @@ static void check_charged(struct world *w, const struct track *t, const struct m
     time_ms to = MIN(w->now, t->charged_until);
     udollar due = (udollar)(span_sum(t, to, false) / RATE_SCALE),
             most = (udollar)(span_sum(t, to, true) / RATE_SCALE);
-    udollar charged = v->charged_now - t->charged_before;
+    udollar charged = v->menu_charged_now - t->charged_before;
     if (charged != due)
         world_fail(w, "invariant 19: %s was charged %lld in attempt %u, the menus make it %lld",
                    NAME(w, t->id), (long long)charged, t->attempt, (long long)due);
+    charged += v->displacement - t->displaced_before;
     if (charged < 0 || charged > most)
         world_fail(w, "invariant 14: %s was charged %lld, its limit allows %lld", NAME(w, t->id),
                    (long long)charged, (long long)most);
@@ -284,9 +285,11 @@ void model_check_rate(struct world *w, struct track *t)
     struct market_bid_view v;
     if (!market_bid_view(w->m, t->id, w->now, &v))
         world_fail(w, "%s is not in the book any more", NAME(w, t->id));
+    if (t->span_count == 0)
+        t->displaced_before = v.displacement;
     check_charged(w, t, &v);
     /* who leaves does so at the rate that it had, or got with the tick that sent it away */
-    bool keeps = t->span_count == 0 || v.rate == t->spans[t->span_count - 1].rate / 1000;
+    bool keeps = t->span_count ? v.rate == t->spans[t->span_count - 1].rate / 1000 : !t->runs;
     if (t->state == TRACK_VACATING && (keeps || t->told != w->now))
         return;
     take_pending(w, t, &v);
@@ -298,8 +301,7 @@ void model_check_rate(struct world *w, struct track *t)
                    NAME(w, t->id), (long long)v.rate, (long long)(rate / 1000));
     /* its own cut of the limit below the asks sends it away, at the asks, which its old limit
      * covers */
-    if (t->span_count)
-        limit = MAX(limit, t->spans[t->span_count - 1].limit);
+    limit = MAX(limit, t->span_count ? t->spans[t->span_count - 1].limit : t->top_limit);
     if (rate > limit)
         world_fail(w, "invariant 14: %s is charged %lld µ$ an hour, its limit is %lld",
                    NAME(w, t->id), (long long)(rate / 1000), (long long)(limit / 1000));

@@ -6,7 +6,9 @@
 static const char *const release_names[] = {"ended",     "cancelled", "preempted",
                                             "node lost", "drained",   "budget"};
 static const char *const account_names[] = {"tenant", "pool", "carry", "seller", "fee", "external"};
-static const char *const charge_names[] = {"menu", "transfer", "displacement", "refund", "term"};
+static const char *const charge_names[] = {"menu",         "transfer", "displacement",
+                                           "refund",       "term",     "reservation",
+                                           "subscription", "resale",   "compensation"};
 
 #define WORD(names, i) ((size_t)(i) < ARRAY_COUNT(names) ? (names)[i] : "?")
 
@@ -55,16 +57,16 @@ static void lease_text(const struct market_events *events, const struct market_e
                    LL(e->allocated.limit), LL(e->allocated.asks), LL(e->allocated.rate),
                    e->allocated.ready ? " ready" : "");
         placements_text(events, e, out);
-    } else if (e->type == EVENT_PREEMPTING) {
-        buf_printf(out, "preempting by %lld: %s pool %llu for %lld units at %lld",
-                   LL(e->preempting.deadline), WORD(release_names, e->preempting.reason),
-                   ULL(e->preempting.pool), LL(e->preempting.by_units_milli),
-                   LL(e->preempting.by_limit));
+    } else if (e->type == EVENT_PREEMPTING || e->type == EVENT_MOVED) {
+        buf_printf(out, "%s by %lld: %s pool %llu for %lld units at %lld",
+                   e->type == EVENT_MOVED ? "moving" : "preempting", LL(e->preempting.deadline),
+                   WORD(release_names, e->preempting.reason), ULL(e->preempting.pool),
+                   LL(e->preempting.by_units_milli), LL(e->preempting.by_limit));
     } else if (e->type == EVENT_RELEASED) {
         buf_printf(out, "released %s%s at %lld", WORD(release_names, e->released.reason),
                    e->released.waits ? ", waits" : "", LL(e->released.at));
     } else {
-        buf_append_text(out, e->type == EVENT_READY ? "ready" : "moved");
+        buf_append_text(out, e->type == EVENT_READY ? "ready" : "?");
     }
 }
 

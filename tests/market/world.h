@@ -57,12 +57,16 @@ struct track {
     udollar first_limit; /* of alternative 0, as last changed */
     udollar charged;     /* sum of EVENT_CHARGED */
     udollar refunded;    /* of it, given back to a victim */
-    udollar displacement;
+    udollar displacement, menu_charged;
+    bool moving;
     udollar quoted; /* a deadline: what it costs at most */
     time_ms latest; /* start of its placeholder */
     bool committed;
     udollar pending;   /* a change of the limit that waits for the minimum run; -1 none */
     bool stands;       /* it was ready: it may be on its nodes */
+    int64_t top_limit; /* at which its nodes were given: µ$ × thousandths of a unit an hour */
+    udollar displaced_before;
+    bool runs;         /* started in this attempt */
     bool started_told; /* LEASE_STARTED was sent */
     /* of this attempt: the rate by section 7 from when on, and the sums it makes */
     struct rate_span {
@@ -147,10 +151,12 @@ struct world {
         bool unlimited;
     } * limited;
     size_t limited_count, limited_capacity;
-    time_ms last_loss; /* of a node */
-    int128 asks_due;   /* of attempts that are over: µ$ × thousandths of a unit an hour × ms */
-    bool asks_known;   /* no firm or otherwise unfollowed lease has run */
-    bool laws;         /* check what model_laws.c knows, after every batch */
+    udollar displacement, compensation; /* of all, so far */
+    uint64_t moving;                    /* tracks that hold another place */
+    time_ms last_loss;                  /* of a node */
+    int128 asks_due; /* of attempts that are over: µ$ × thousandths of a unit an hour × ms */
+    bool asks_known; /* no firm or otherwise unfollowed lease has run */
+    bool laws;       /* check what model_laws.c knows, after every batch */
     bool check_alignment; /* GPUs of a power of two fill an aligned block */
     bool watch_rates;     /* recompute every running charge at every batch */
     struct market_command *batch;
