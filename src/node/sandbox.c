@@ -21,9 +21,12 @@
 
 #define STAGE "/run/tessera/stage"
 
+/* Below a changed root "/" is no mount point and cannot be made private: whether mounts stay in here
+ * then, sandbox_can_mount has found out. */
 static int own_namespace(void)
 {
-    if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+    if (unshare(CLONE_NEWNS) < 0 ||
+        (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 && errno != EINVAL))
         return -errno;
     return 0;
 }
@@ -163,9 +166,21 @@ static int try_mount(uint32_t ignored)
     return rc ? rc : bind("/", SANDBOX_HOME);
 }
 
+/* Whether the child's mount is seen here too; it is taken away again. */
+static bool leaked(void)
+{
+    struct stat root, home;
+    if (stat("/", &root) < 0 || stat(SANDBOX_HOME, &home) < 0 || root.st_dev != home.st_dev ||
+        root.st_ino != home.st_ino)
+        return false;
+    (void)umount2(SANDBOX_HOME, MNT_DETACH);
+    return true;
+}
+
 bool sandbox_can_mount(void)
 {
-    return works(try_mount, 0);
+    bool can = works(try_mount, 0);
+    return !leaked() && can;
 }
 
 bool sandbox_can_change_user(uint32_t user)
