@@ -75,6 +75,7 @@ void bid_place(struct market *m, uint32_t bid, struct plan *plan)
 struct hope { /* the head of a class at one line */
     int64_t key; /* its net value over the guide, per unit */
     uint32_t class, line;
+    uint32_t head; /* who it was when it was put here: the order may not move under a heap */
 };
 
 struct hopes {
@@ -83,14 +84,18 @@ struct hopes {
     uint32_t pools; /* with something free, among those looked at */
 };
 
+static uint32_t class_head(const struct market *m, uint32_t class)
+{
+    return tree_first(m, m->classes[class].waiting);
+}
+
 static bool hope_before(const struct market *m, const struct hope *a, const struct hope *b)
 {
     if (a->key != b->key)
         return a->key > b->key;
     if (a->class == b->class)
         return a->line < b->line;
-    return bid_compare(&m->bids[tree_first(m, m->classes[a->class].waiting)],
-                       &m->bids[tree_first(m, m->classes[b->class].waiting)]) < 0;
+    return bid_compare(&m->bids[a->head], &m->bids[b->head]) < 0;
 }
 
 static void hope_sink(const struct market *m, struct hopes *h, uint32_t at)
@@ -171,7 +176,7 @@ static void hopes_of_curve(const struct market *m, const struct hole *hole, stru
             continue;
         ARRAY_RESERVE(h->items, h->count, h->capacity);
         int64_t margin = k->head * l->ratio / RATIO_ONE - l->transfer - hole->p->guide + 1;
-        h->items[h->count++] = (struct hope){hope_worth(margin, k->units + k->units / 4096), k->class, use.line};
+        h->items[h->count++] = (struct hope){hope_worth(margin, k->units + k->units / 4096), k->class, use.line, class_head(m, k->class)};
     }
 }
 
@@ -204,6 +209,7 @@ static void hope_try(struct market *m, struct hopes *h)
         int64_t key = hope_key(m, class, line);
         if (key < top->key) {
             top->key = key;
+            top->head = class_head(m, class);
             hope_sink(m, h, 0);
             return;
         }
@@ -309,7 +315,7 @@ static void touched_collect(struct market *m, uint32_t first, struct hopes *h)
             continue;
         }
         ARRAY_RESERVE(h->items, h->count, h->capacity);
-        h->items[h->count++] = (struct hope){class_rank(m, c), m->touched[i], 0};
+        h->items[h->count++] = (struct hope){class_rank(m, c), m->touched[i], 0, class_head(m, m->touched[i])};
     }
     for (uint32_t i = h->count / 2 + 1; i-- > 0;)
         hope_sink(m, h, i);
@@ -323,6 +329,7 @@ static bool touched_try(struct market *m, struct hopes *h, uint32_t *victims)
         int64_t rank = class_rank(m, &m->classes[class]);
         if (rank < h->items[0].key) {
             h->items[0].key = rank;
+            h->items[0].head = class_head(m, class);
             hope_sink(m, h, 0);
             return false;
         }
@@ -386,7 +393,7 @@ static void tick_candidates(struct market *m)
                 continue;
             ARRAY_RESERVE(h.items, h.count, h.capacity);
             int64_t gain = (c->members[j].head - threshold) * (c->members[j].units / 1000 + 1);
-            h.items[h.count++] = (struct hope){gain, c->members[j].class, 0};
+            h.items[h.count++] = (struct hope){gain, c->members[j].class, 0, class_head(m, c->members[j].class)};
         }
     }
     sort(h.items, h.count, sizeof *h.items, hope_compare, m);
