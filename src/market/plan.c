@@ -64,24 +64,47 @@ static bool site_admit(const struct market *m, const struct candidate *c, const 
     if (c->term == 0 && price <= m->pools[at->pool].guide) {
         plan->noted_pool = at->pool;
         plan->noted_price = price;
-        return false;
     }
-    /* The guide adds up units and does not see that this shape cannot stand on the cheapest ones alone
-     * (a gang spread over nodes that ask differently, a rest too small): there is no cheaper pool to
-     * wait for, so it pays the asks of its site, as a running lease would. */
-    site->rate = site->ask_rate;
-    return at->pool == line->pool;
+    return false;
 }
 
 bool plan_at(const struct market *m, const struct candidate *c, const struct line *line, struct plan *ret)
 {
     struct area all = {NULL, 0, m->pools[line->pool].node_count};
-    if (!line_may_be_free(m, c, line) || !candidate_affords(m, c) || !place_in(m, c, line, all, &ret->site))
+    if (!line_may_be_free(m, c, line) || !place_in(m, c, line, all, &ret->site))
         return false;
     if (site_admit(m, c, line, ret))
         return true;
     site_fini(&ret->site);
     return false;
+}
+
+/* Sites that are free and that the menu does not let in. */
+struct dear {
+    struct site site; /* the one that leaves most */
+    int64_t net;
+    bool cheapest; /* one of them is in the pool whose price is best: its nodes at that price cannot hold the shape */
+};
+
+static void dear_add(const struct market *m, const struct candidate *c, const struct line *line, struct dear *dear)
+{
+    struct area all = {NULL, 0, m->pools[line->pool].node_count};
+    struct plan plan = {0};
+    const struct line *best;
+    if (!place_in(m, c, line, all, &plan.site))
+        return;
+    struct site *site = &plan.site;
+    (void)site_admit(m, c, line, &plan);
+    (void)menu_best(m, c, &best);
+    int64_t net = site->limit_rate - site->ask_rate;
+    dear->cheapest |= best && best->pool == line->pool;
+    if (net >= reentry_cost(m, c, site->limit_rate) && (dear->site.count == 0 || net > dear->net)) {
+        site_fini(&dear->site);
+        site->rate = site->ask_rate;
+        dear->net = net;
+        dear->site = TAKE(*site);
+    }
+    site_fini(site);
 }
 
 struct option {
@@ -97,6 +120,21 @@ static int option_compare(const void *x, const void *y, const void *context)
     return c ? c : COMPARE(a->line, b->line);
 }
 
+/* The guide adds up units and does not see that a shape cannot stand on the cheapest ones alone (a gang
+ * spread over nodes that ask differently, a rest too small). Where the best price is of a pool that has
+ * room for it there is nothing to wait for: it takes the site that leaves it most, of all that it
+ * declares, at the asks, as a running lease would. More alternatives never make that dearer. */
+static void plan_dear(const struct market *m, const struct candidate *c, const struct option *options, uint32_t count,
+                      struct plan *ret)
+{
+    struct dear dear = {0};
+    for (uint32_t i = 0; i < count; i++)
+        dear_add(m, c, options[i].line, &dear);
+    if (dear.cheapest)
+        ret->site = TAKE(dear.site);
+    site_fini(&dear.site);
+}
+
 static void plan_free(const struct market *m, const struct candidate *c, struct option *options, struct plan *ret)
 {
     uint32_t count = 0;
@@ -109,6 +147,8 @@ static void plan_free(const struct market *m, const struct candidate *c, struct 
     sort(options, count, sizeof *options, option_compare, NULL);
     for (uint32_t i = 0; i < count && ret->site.count == 0; i++)
         plan_at(m, c, options[i].line, ret);
+    if (ret->site.count == 0 && ret->noted_pool == 0)
+        plan_dear(m, c, options, count, ret);
 }
 
 /* The most that displacement could gain at this line: what is not free costs at least the least. */
