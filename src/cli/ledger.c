@@ -3,7 +3,6 @@
 #include "cli/commands.h"
 
 #include "base/clock.h"
-#include "base/sort.h"
 #include "cli/api_call.h"
 #include "cli/format.h"
 #include "cli/listing.h"
@@ -96,29 +95,17 @@ static void print_entries(const struct api_entry *entries, size_t count)
     listing_end(&listing, stdout);
 }
 
-/* By who pays, then by who receives. */
-static int entry_compare(const void *a, const void *b, const void *context)
-{
-    const struct api_entry *x = a, *y = b;
-    (void)context;
-    int order = str_compare(x->debit, y->debit);
-    return order ? order : str_compare(x->credit, y->credit);
-}
-
-static void print_sums(struct api_entry *entries, size_t count)
+static void print_sums(const struct api_entry *sums, size_t count)
 {
     struct listing listing = {};
-    sort(entries, count, sizeof *entries, entry_compare, NULL);
-    listing_begin(&listing, "PAYS|RECEIVES|>ENTRIES|>AMOUNT");
-    for (size_t i = 0, next; i < count; i = next) {
-        udollar sum = 0;
-        for (next = i; next < count && entry_compare(&entries[i], &entries[next], NULL) == 0;
-             next++)
-            sum = add_checked(sum, entries[next].amount_udollar);
-        listing_str(&listing, entries[i].debit);
-        listing_str(&listing, entries[i].credit);
-        listing_cell(&listing, "%zu", next - i);
-        listing_money(&listing, sum);
+    listing_begin(&listing, "PAYS|RECEIVES|LAST|>AMOUNT");
+    for (size_t i = 0; i < count; i++) {
+        _cleanup_buf_ struct buf time = BUF_INIT(64);
+        format_time(&time, sums[i].at_ms, clock_wall_ms());
+        listing_str(&listing, sums[i].debit);
+        listing_str(&listing, sums[i].credit);
+        listing_str(&listing, buf_str(&time));
+        listing_money(&listing, sums[i].amount_udollar);
     }
     listing_end(&listing, stdout);
 }
@@ -126,8 +113,9 @@ static void print_sums(struct api_entry *entries, size_t count)
 static const char *ledger_path(struct cli *cli, time_ms span)
 {
     _cleanup_buf_ struct buf path = BUF_INIT(4096);
-    buf_printf(&path, "/v1/ledger?from_ms=%lld&limit=1000",
-               (long long)MAX(clock_wall_ms() - span, 0));
+    buf_printf(&path, "/v1/ledger?from_ms=%lld&%s",
+               (long long)MAX(clock_wall_ms() - span, 0),
+               cli_flag(cli, "entries") ? "limit=1000" : "sums=1");
     api_query(&path, "project", cli_option(cli, "project"));
     return arena_str(&cli->arena, buf_str(&path)).data;
 }

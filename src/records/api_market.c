@@ -80,7 +80,7 @@ RECORD(api_ask_set, "The answer to an ask.");
 /* ---- ledger --------------------------------------------------------------------------------------- */
 
 static const struct field api_entry_fields[] = {
-    TEXT(api_entry, id, KEEP, "Id of its event: SEQ-POSITION."),
+    TEXT(api_entry, id, KEEP, "Id of its event: SEQ-POSITION. Empty for a sum."),
     COUNT(api_entry, at_ms, KEEP, TIME_UNIT, "When it was booked."),
     TEXT(api_entry, debit, KEEP,
          "Account that pays: project:NAME, pool:NAME, carry:NAME, seller:ID, fee or external."),

@@ -8,6 +8,7 @@
 #define PAGE_DEFAULT 100
 #define PAGE_MOST 1000
 #define LINES_MOST 100000
+#define SUMS_MOST 100000
 
 static bool parse_workload(struct api_call *call, uint64_t *ret)
 {
@@ -27,11 +28,13 @@ static bool parse_cursor(struct api_call *call, struct table_position *ret)
     return false;
 }
 
-static struct api_entry render_entry(struct api_call *call, const struct table_entry *row)
+static struct api_entry render_entry(struct api_call *call, const struct table_entry *row,
+                                     bool sum)
 {
     return (struct api_entry){
-        .id = call_text(call, "%llu-%llu", (unsigned long long)row->seq,
-                        (unsigned long long)row->position),
+        .id = sum ? (struct str){0}
+                  : call_text(call, "%llu-%llu", (unsigned long long)row->seq,
+                              (unsigned long long)row->position),
         .at_ms = row->at_ms,
         .debit = row->debit,
         .credit = row->credit,
@@ -44,25 +47,27 @@ static struct api_entry render_entry(struct api_call *call, const struct table_e
 void route_ledger_list(struct api_call *call, const struct core_view *view)
 {
     struct table_query query = {.table = TABLE_ENTRY};
-    int64_t limit = PAGE_DEFAULT;
+    int64_t limit = PAGE_DEFAULT, sums = 0;
     engine_id project;
     if (!call_project(call, &project) || !parse_workload(call, &query.workload) ||
         !parse_cursor(call, &query.after) || !call_number(call, "limit", &limit, 1, PAGE_MOST) ||
+        !call_number(call, "sums", &sums, 0, 1) ||
         !call_number(call, "from_ms", &query.from_ms, 0, INT64_MAX) ||
         !call_number(call, "to_ms", &query.to_ms, 0, INT64_MAX))
         return;
     struct render render = call_render(call, view);
     struct table_page page;
     query.project = project ? render_project(&render, project) : (struct str){0};
-    query.limit = (size_t)limit;
+    query.sums = sums;
+    query.limit = sums ? SUMS_MOST : (size_t)limit;
     if (!view_read(call, view, &query, &page))
         return;
     const struct table_entry *rows = page.rows;
     struct api_entry *entries = call_alloc(call, MAX(page.count, 1) * sizeof *entries);
     for (size_t i = 0; i < page.count; i++)
-        entries[i] = render_entry(call, &rows[i]);
+        entries[i] = render_entry(call, &rows[i], sums);
     struct api_ledger ledger = {.entries = {entries, page.count}};
-    if (page.more)
+    if (page.more && !sums)
         ledger.cursor = entries[page.count - 1].id;
     call_answer(call, 200, &api_ledger_record, &ledger);
 }

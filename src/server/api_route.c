@@ -108,8 +108,8 @@ const struct api_route api_routes[] = {
      "Who is asking, and whom.",
      .read = route_whoami},
     /* history */
-    {HTTP_GET, "/v1/ledger", VIEWER, NULL, &api_ledger_record, "project workload from_ms to_ms " PAGE,
-     "The entries of the ledger, oldest first.",
+    {HTTP_GET, "/v1/ledger", VIEWER, NULL, &api_ledger_record, "project workload sums from_ms to_ms " PAGE,
+     "The entries of the ledger, oldest first; or their sums.",
      .read = route_ledger_list, .tables = true},
     {HTTP_GET, "/v1/events", VIEWER, NULL, &api_event_record, "after types workload project",
      "Server-sent events, from now on or from after an id.",
@@ -188,6 +188,7 @@ static const struct api_parameter parameters[] = {
     {"to_ms", "integer", "Before this time, ms since 1970."},
     {"step_ms", "integer", "The last one of each span of this length."},
     {"workload", "string", "Id of a workload."},
+    {"sums", "integer", "1: one entry for all that went from one account to another, all on one page."},
     {"types", "string", "Types of events, separated by commas."},
     {"after", "string",
      "A journal number that the answer must include; for events, the id to go on from."},

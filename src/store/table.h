@@ -144,6 +144,9 @@ struct table_query {
     struct table_position after; /* later than this; nodes: id above after.seq */
     uint64_t before;             /* workloads, newest first: id below this */
     int64_t step_ms;             /* prices: the last one of each span of this length */
+    bool sums;                   /* ledger: one row for all that went from one account to another,
+                                    ordered by the two, with the time of the last; no position, no
+                                    workload */
     size_t limit;                /* rows at most; 0 = 1000 */
 };
 struct table_page {

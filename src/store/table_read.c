@@ -14,10 +14,11 @@
 
 struct form {
     enum table table;
-    unsigned filters; /* bits 1 << enum filter, and FORM_STEP */
+    unsigned filters; /* bits 1 << enum filter, and FORM_… */
     sqlite3_stmt *statement;
 };
 #define FORM_STEP (1u << FILTER_COUNT)
+#define FORM_SUMS (1u << (FILTER_COUNT + 1))
 
 struct tables_reader {
     sqlite3 *db;
@@ -66,7 +67,7 @@ static unsigned filters_of(const struct table_query *q)
         [FILTER_AFTER] = q->after.seq > 0 || q->after.position > 0,
         [FILTER_BEFORE] = q->before > 0,
     };
-    unsigned filters = q->step_ms > 0 ? FORM_STEP : 0;
+    unsigned filters = (q->step_ms > 0 ? FORM_STEP : 0) | (q->sums ? FORM_SUMS : 0);
     for (unsigned i = 0; i < FILTER_COUNT; i++)
         filters |= set[i] ? 1u << i : 0;
     return filters;
@@ -97,11 +98,16 @@ static void condition_sql(const struct table_schema *schema, enum filter filter,
     }
 }
 
+static const char entry_sums[] = "0, 0, max(at_ms), max(project), debit, credit, sum(amount_udollar), 0, max(pool)";
+
 static void select_sql(enum table table, unsigned filters, struct buf *out)
 {
     const struct table_schema *schema = &table_schemas[table];
     buf_append_text(out, "SELECT ");
-    table_names(schema, out);
+    if (filters & FORM_SUMS)
+        buf_append_text(out, entry_sums);
+    else
+        table_names(schema, out);
     /* With max(), SQLite takes the other columns from the row that holds the maximum. */
     if (filters & FORM_STEP)
         buf_append_text(out, ", max(at_ms)");
@@ -117,7 +123,11 @@ static void select_sql(enum table table, unsigned filters, struct buf *out)
         CHECK(table == TABLE_PRICE);
         buf_printf(out, " GROUP BY pool, at_ms / ?%d", PARAMETER_STEP);
     }
-    buf_printf(out, " ORDER BY %s LIMIT ?%d", schema->order, PARAMETER_LIMIT);
+    if (filters & FORM_SUMS) {
+        CHECK(table == TABLE_ENTRY);
+        buf_append_text(out, " GROUP BY debit, credit");
+    }
+    buf_printf(out, " ORDER BY %s LIMIT ?%d", filters & FORM_SUMS ? "debit, credit" : schema->order, PARAMETER_LIMIT);
 }
 
 void table_query_sql(const struct table_query *query, struct buf *out)

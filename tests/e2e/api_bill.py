@@ -74,6 +74,14 @@ def main():
         assert sum(accounts.values()) == 0
         assert accounts["project:default"] == -booked, accounts
 
+        pairs = {}
+        for entry in entries:
+            pair = entry["debit"], entry["credit"]
+            pairs[pair] = pairs.get(pair, 0) + entry["amount_udollar"]
+        sums = cluster.request("GET", "/v1/ledger?sums=1&limit=1")["entries"]
+        assert {(s["debit"], s["credit"]): s["amount_udollar"] for s in sums} == pairs, sums
+        assert len(sums) == len(pairs) and all(not s["id"] and s["at_ms"] for s in sums), sums
+
         mine = cluster.request("GET", "/v1/ledger?project=default")["entries"]
         assert sum(e["amount_udollar"] for e in mine if e["debit"] == "project:default") == booked, mine
         assert cluster.request("GET", "/v1/projects/default")["spent_udollar"] == booked

@@ -247,6 +247,24 @@ static void what_belongs_to_a_workload_is_found_by_it(void **state)
     assert_int_equal(((struct table_placement *)page.rows)[0].rank, 4);
 }
 
+static void the_ledger_is_summed_by_pair_of_accounts(void **state)
+{
+    struct place *p = *state;
+    static const char *const credits[] = {"pool:a", "pool:b"};
+    for (uint64_t i = 1; i <= 7; i++) {
+        struct table_entry entry = {.seq = i, .at_ms = (int64_t)i, .amount_udollar = (int64_t)i,
+                                    .debit = STR("project:blue"), .credit = str_from(credits[i % 2])};
+        put(p, TABLE_ENTRY, &entry, NULL);
+    }
+    struct table_page page = ask(p, (struct table_query){.table = TABLE_ENTRY, .sums = true, .from_ms = 2});
+    const struct table_entry *rows = page.rows;
+    assert_int_equal(page.count, 2);
+    assert_int_equal(rows[0].amount_udollar, 2 + 4 + 6);
+    assert_int_equal(rows[0].at_ms, 6);
+    assert_int_equal(rows[1].amount_udollar, 3 + 5 + 7);
+    assert_true(str_equal(rows[1].credit, STR("pool:b")));
+}
+
 static void old_prices_and_events_are_trimmed_in_steps(void **state)
 {
     struct place *p = *state;
@@ -374,6 +392,7 @@ int main(void)
         PLACED(events_follow_a_position_a_workload_or_a_type),
         PLACED(prices_come_by_range_and_thinned),
         PLACED(what_belongs_to_a_workload_is_found_by_it),
+        PLACED(the_ledger_is_summed_by_pair_of_accounts),
         PLACED(old_prices_and_events_are_trimmed_in_steps),
         PLACED(an_answer_past_the_arena_is_refused),
         PLACED(every_read_that_is_offered_uses_an_index),

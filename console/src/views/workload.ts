@@ -5,7 +5,7 @@ import { get, send } from '../api.js';
 import { PriceChart } from '../chart.js';
 import { fill, h } from '../dom.js';
 import { duration, milli, moment, money, rate } from '../format.js';
-import type { Bill, Placement, PricePoint, Why, Workload } from '../types.js';
+import type { Bill, BillLine, Placement, PricePoint, Why, Workload } from '../types.js';
 import { badge, dot, fact, notice, sentence, table, type Page } from '../view.js';
 import { LogView } from './log.js';
 import { history, pointOf } from './prices.js';
@@ -66,13 +66,32 @@ function placement(work: Workload): HTMLElement {
   ]), 'Not placed now.');
 }
 
+/** Lines that follow one another and differ in their rate alone, as one: a price moves at every tick. */
+function billSums(lines: BillLine[]): BillLine[] {
+  const sums: BillLine[] = [];
+  for (const line of lines) {
+    const last = sums.at(-1);
+    if (last && last.attempt === line.attempt && last.kind === line.kind && last.pool === line.pool) {
+      last.to_ms = line.to_ms ?? last.to_ms ?? 0;
+      last.amount_udollar = (last.amount_udollar ?? 0) + (line.amount_udollar ?? 0);
+    } else sums.push({ ...line });
+  }
+  return sums;
+}
+
+/** What the amount comes to by the hour. */
+function hourly(line: BillLine): string {
+  const span = (line.to_ms ?? 0) - (line.from_ms ?? 0);
+  return span > 0 ? rate(Math.round((line.amount_udollar ?? 0) * 3_600_000 / span)) : '–';
+}
+
 function billTable(bill: Bill): HTMLElement {
-  const rows = (bill.lines ?? []).map((l) => [
-    l.attempt ?? 1, l.kind, moment(l.from_ms), l.to_ms && l.from_ms ? duration(l.to_ms - l.from_ms) : '–',
-    rate(l.rate_udollar_per_hour), money(l.amount_udollar),
+  const rows = billSums(bill.lines ?? []).map((l) => [
+    l.attempt ?? 1, l.kind, l.pool ?? '', moment(l.from_ms), l.to_ms && l.from_ms ? duration(l.to_ms - l.from_ms) : '–',
+    hourly(l), money(l.amount_udollar),
   ]);
-  if (bill.open_udollar) rows.push(['', 'open', '', '', '', money(bill.open_udollar)]);
-  return h('div', {}, table(['Attempt', 'Kind', 'From', 'For', '#Rate', '#Amount'], rows, 'Nothing was charged yet.'),
+  if (bill.open_udollar) rows.push(['', 'open', '', '', '', '', money(bill.open_udollar)]);
+  return h('div', {}, table(['Attempt', 'Kind', 'Pool', 'From', 'For', '#An hour, all', '#Amount'], rows, 'Nothing was charged yet.'),
     rows.length > 0 && h('p', { class: 'sum' }, 'Sum ', h('b', {}, money((bill.sum_udollar ?? 0) + (bill.open_udollar ?? 0)))));
 }
 
