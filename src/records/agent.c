@@ -130,7 +130,36 @@ static const struct field agent_spec_fields[] = {
 };
 RECORD(agent_spec, "What a replica runs.");
 
+static const char *const volume_names[] = {"block", "file", NULL};
+static const struct field agent_volume_fields[] = {
+    {"id", FIELD_STR, AT(agent_volume, id), .doc = "Id of the volume."},
+    {"name", FIELD_STR, AT(agent_volume, name), .doc = "Names its mount and its device."},
+    {"kind", FIELD_ENUM, AT(agent_volume, kind), .names = volume_names, .doc = "What it is."},
+    {"size_mib", FIELD_I64, AT(agent_volume, size_mib), .unit = "MiB", .doc = "Size."},
+};
+RECORD(agent_volume, "A volume in an instance.");
+
+static const struct field agent_instance_fields[] = {
+    {"id", FIELD_STR, AT(agent_instance, id), .doc = "Id of the instance; names its boot disk."},
+    {"name", FIELD_STR, AT(agent_instance, name), .doc = "Host name."},
+    {"order", FIELD_STR, AT(agent_instance, order), .doc = "Bid or reservation."},
+    {"project", FIELD_STR, AT(agent_instance, project), .doc = "Id of the project."},
+    {"region", FIELD_STR, AT(agent_instance, region), .doc = "Region, as clients name it."},
+    {"type", FIELD_STR, AT(agent_instance, type), .doc = "Name of the instance type."},
+    {"image", FIELD_STR, AT(agent_instance, image), .doc = "Name of the image; empty: the node's own."},
+    {"ssh_keys", FIELD_LIST, .item = FIELD_STR, AT(agent_instance, ssh_keys), .most = 256,
+     .doc = "Public keys that may log in."},
+    {"startup_script", FIELD_STR, AT(agent_instance, startup_script), .most = SCRIPT_MAX_BYTES,
+     .doc = "Runs once on a new boot disk."},
+    {"boot", FIELD_I64, AT(agent_instance, boot), .least = 0, .most = INT64_MAX,
+     .doc = "Number of the boot disk: one made for a lower number is made anew."},
+    {"volumes", FIELD_LIST, .item = FIELD_RECORD, AT(agent_instance, volumes), .most = 256,
+     .record = &agent_volume_record, .doc = "Volumes attached to it."},
+};
+RECORD(agent_instance, "A machine handed to its owner.");
+
 static const char *const action_names[] = {"prepare", "run", "stop", NULL};
+static const char *const stop_names[] = {"preempt", "relocate", "end", NULL};
 static const struct field agent_replica_fields[] = {
     {"workload", FIELD_STR, AT(agent_replica, workload), .doc = "Workload."},
     {"attempt", FIELD_I64, AT(agent_replica, attempt), .doc = "Attempt, from 1."},
@@ -152,6 +181,10 @@ static const struct field agent_replica_fields[] = {
     {"master_port", FIELD_I64, AT(agent_replica, master_port), .doc = "Port drawn for rank 0."},
     {"spec", FIELD_RECORD, AT(agent_replica, spec), .record = &agent_spec_record,
      .doc = "What to run."},
+    {"instance", FIELD_RECORD, AT(agent_replica, instance), .flags = FIELD_OMIT_EMPTY,
+     .record = &agent_instance_record, .doc = "The instance that it is, where it is one."},
+    {"stop", FIELD_ENUM, AT(agent_replica, stop), .flags = FIELD_OMIT_EMPTY, .names = stop_names,
+     .doc = "Why an instance stops."},
 };
 RECORD(agent_replica, "One replica that a node should have.");
 
@@ -174,7 +207,8 @@ static const struct field agent_desired_fields[] = {
 };
 RECORD(agent_desired, "The desired state of a node.");
 
-static const char *const report_names[] = {"started", "ended", "port_busy", NULL};
+static const char *const report_names[] = {"started", "ended", "port_busy", "phase", NULL};
+static const char *const phase_names[] = {"initializing", "starting", NULL};
 static const struct field agent_report_fields[] = {
     {"kind", FIELD_ENUM, AT(agent_report, kind), .flags = FIELD_REQUIRED, .names = report_names,
      .doc = "What happened."},
@@ -199,6 +233,12 @@ static const struct field agent_report_fields[] = {
      .unit = "ms", .doc = "How long ago it happened, -1 where that is not known."},
     {"port", FIELD_I64, AT(agent_report, port), .least = 0, .most = 65535,
      .doc = "The port that was busy."},
+    {"phase", FIELD_ENUM, AT(agent_report, phase), .flags = FIELD_OMIT_EMPTY,
+     .names = phase_names, .doc = "How far an instance is on its way to its start."},
+    {"ssh_destination", FIELD_STR, AT(agent_report, ssh_destination), .flags = FIELD_OMIT_EMPTY,
+     .most = 64, .doc = "Address at which an instance answers on port 22."},
+    {"private_ip", FIELD_STR, AT(agent_report, private_ip), .flags = FIELD_OMIT_EMPTY,
+     .most = 64, .doc = "An instance's own address."},
 };
 RECORD(agent_report, "What happened to a replica.");
 
@@ -222,6 +262,18 @@ static const struct field agent_outcomes_fields[] = {
      .doc = "One a report, same order."},
 };
 RECORD(agent_outcomes, "The answer to reports.");
+
+static const struct field agent_disks_fields[] = {
+    {"disks", FIELD_LIST, .item = FIELD_STR, AT(agent_disks, disks), .flags = FIELD_REQUIRED,
+     .most = AGENT_DISKS_MAX, .doc = "Ids of instances and volumes that the node keeps disks of."},
+};
+RECORD(agent_disks, "Disks that a node keeps.");
+
+static const struct field agent_disks_gone_fields[] = {
+    {"gone", FIELD_LIST, .item = FIELD_STR, AT(agent_disks_gone, gone), .most = AGENT_DISKS_MAX,
+     .doc = "Those of them that may be deleted."},
+};
+RECORD(agent_disks_gone, "Disks that nobody will want again.");
 
 static const struct field agent_log_size_fields[] = {
     {"size", FIELD_I64, AT(agent_log_size, size), .unit = "bytes", .doc = "What the server has."},

@@ -5,7 +5,7 @@
  *   POST /v1/agent/join      agent_join       -> agent_joined      (Bearer: join token)
  *   POST /v1/agent/register  agent_facts      -> agent_registered  (Bearer: agent key, from here
  * on) POST /v1/agent/poll      agent_poll       -> agent_desired POST /v1/agent/report
- * agent_reports    -> agent_outcomes POST /v1/agent/logs?workload=&attempt=&role=&rank=&offset= raw
+ * agent_reports    -> agent_outcomes POST /v1/agent/disks agent_disks -> agent_disks_gone POST /v1/agent/logs?workload=&attempt=&role=&rank=&offset= raw
  * bytes -> agent_log_size GET  /v1/archives/SHA256                                     -> raw bytes
  *
  * JSON goes over the wire, encoded with AUDIENCE_AGENT (secrets included). Desired state is told,
@@ -86,10 +86,38 @@ struct agent_spec {
     int32_t on_lost_contact; /* enum agent_lost_contact */
 };
 
+enum agent_volume_kind { AGENT_VOLUME_BLOCK, AGENT_VOLUME_FILE };
+struct agent_volume {
+    struct str id, name; /* vol_…; name: of its mount and of its device */
+    int32_t kind;        /* enum agent_volume_kind */
+    int64_t size_mib;
+};
+
+/* A machine handed to its owner, where `id` says something; the replica's amounts are its size. */
+struct agent_instance {
+    struct str id;   /* inst_…: the same over preemption, pause and move; names the boot disk */
+    struct str name; /* "<order>-1": the host name */
+    struct str order, project;  /* bid_… or res_…; proj_… */
+    struct str region, type;    /* as clients name them */
+    struct str image;           /* by name; empty = the node's own */
+    struct record_list ssh_keys;/* of struct str: public keys of its owner */
+    struct str startup_script;  /* run once, when the boot disk is new */
+    int64_t boot;               /* of the boot disk, from 1: a higher one than it was made for = make it anew */
+    struct record_list volumes; /* of struct agent_volume */
+};
+
 enum agent_action {
     AGENT_PREPARE, /* placed, but others still leave: fetch what it needs, start nothing */
     AGENT_RUN,
     AGENT_STOP, /* signal now, kill at deadline_ms; already gone: report the end again */
+};
+
+/* Why an instance stops. In the first two it runs on until the deadline, with its notice; a RUN of the
+ * same attempt withdraws that. */
+enum agent_stop {
+    AGENT_STOP_PREEMPT,
+    AGENT_STOP_RELOCATE,
+    AGENT_STOP_END, /* its owner ended or paused it: power off at once */
 };
 
 struct agent_replica {
@@ -104,6 +132,8 @@ struct agent_replica {
     struct str master_address; /* of rank 0 */
     int64_t master_port;       /* probe it before the start on rank 0; busy: report port_busy */
     struct agent_spec spec;
+    struct agent_instance instance; /* instead of the spec's scripts, where its id is not empty */
+    int32_t stop;                   /* STOP: enum agent_stop */
 };
 
 struct agent_poll {
@@ -121,7 +151,13 @@ struct agent_desired {
 /* ---- reports
  * ---------------------------------------------------------------------------------------- */
 
-enum agent_report_kind { AGENT_STARTED, AGENT_ENDED, AGENT_PORT_BUSY };
+enum agent_report_kind { AGENT_STARTED, AGENT_ENDED, AGENT_PORT_BUSY, AGENT_PHASE };
+
+/* Of an instance on its way to its start. */
+enum agent_phase {
+    AGENT_PHASE_INITIALIZING, /* image and disks are made ready */
+    AGENT_PHASE_STARTING,     /* it boots; the login does not answer yet */
+};
 
 struct agent_report {
     int32_t kind;        /* enum agent_report_kind */
@@ -136,6 +172,9 @@ struct agent_report {
         at_ms; /* when it happened, by the server's clock as far as known; the server bounds it */
     int64_t ago_ms; /* how long ago by the monotonic clock, -1 = unknown; used before at_ms */
     int64_t port;   /* PORT_BUSY: the one that was busy */
+    int32_t phase;  /* PHASE: enum agent_phase */
+    struct str ssh_destination; /* PHASE, STARTED: address at which an instance answers on port 22 */
+    struct str private_ip;      /* likewise: its own address */
 };
 struct agent_reports {
     struct record_list reports; /* of struct agent_report */
@@ -158,7 +197,16 @@ struct agent_log_size {
     bool full;    /* the cap of a replica is reached: send no more */
 };
 
+/* Which of the boot disks and volumes that a node keeps will nobody want again? */
+struct agent_disks {
+    struct record_list disks; /* of struct str: inst_… and vol_… */
+};
+struct agent_disks_gone {
+    struct record_list gone; /* of struct str: those may be deleted; what the server does not know is not among them */
+};
+
 #define AGENT_REPLICAS_MAX 4096
+#define AGENT_DISKS_MAX 10000
 #define AGENT_REPORTS_MAX 1000
 #define AGENT_LAST_LINES_MAX 4096
 #define AGENT_LOG_CHUNK_MAX ((int64_t)1 << 20) /* bytes in one POST of logs */
@@ -168,6 +216,8 @@ extern const struct record agent_join_record, agent_joined_record;
 extern const struct record agent_facts_record, agent_registered_record;
 extern const struct record agent_place_record, agent_amounts_record, agent_gpu_record;
 extern const struct record agent_spec_record, agent_replica_record;
+extern const struct record agent_volume_record, agent_instance_record;
+extern const struct record agent_disks_record, agent_disks_gone_record;
 extern const struct record agent_poll_record, agent_desired_record;
 extern const struct record agent_report_record, agent_reports_record;
 extern const struct record agent_outcome_record, agent_outcomes_record;

@@ -334,6 +334,16 @@ int record_from_json(const struct record *record, struct str text, struct arena 
 
 /* ---- to JSON -------------------------------------------------------------------------------------- */
 
+static bool is_empty(const struct field *f, const char *at);
+
+static bool record_is_empty(const struct record *record, const char *value)
+{
+    for (size_t i = 0; i < record->count; i++)
+        if (!is_empty(&record->fields[i], value + record->fields[i].offset))
+            return false;
+    return true;
+}
+
 static bool is_empty(const struct field *f, const char *at)
 {
     switch (f->type) {
@@ -351,7 +361,7 @@ static bool is_empty(const struct field *f, const char *at)
     case FIELD_MAP:
         return ((const struct record_list *)(const void *)at)->count == 0;
     case FIELD_RECORD:
-        return false;
+        return record_is_empty(f->record, at);
     }
     return false;
 }
