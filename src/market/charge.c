@@ -41,23 +41,39 @@ static void span_begin(struct lease *l, time_ms from)
         l->span_count--;
     }
     ARRAY_RESERVE(l->spans, l->span_count, l->span_capacity);
-    l->spans[l->span_count++] = (struct span){from, l->charge_sum};
+    l->spans[l->span_count++] = (struct span){from, l->charge_sum, l->displacement_sum};
+}
+
+/* The span in which a time lies, and what had been charged at its end. */
+static const struct span *span_of(const struct lease *l, time_ms at, struct span *ret_end)
+{
+    uint32_t i = l->span_count - 1;
+    while (i > 0 && l->spans[i].from > at)
+        i--;
+    *ret_end = i + 1 < l->span_count ? l->spans[i + 1] : (struct span){l->accrued_to, l->charge_sum, l->displacement_sum};
+    return &l->spans[i];
 }
 
 static int128 sum_at(const struct lease *l, time_ms at)
 {
+    struct span end;
     if (l->span_count == 0 || at >= l->accrued_to)
         return l->charge_sum;
-    uint32_t i = l->span_count - 1;
-    while (i > 0 && l->spans[i].from > at)
-        i--;
-    const struct span *s = &l->spans[i];
-    if (at <= s->from)
-        return s->sum;
-    bool last = i + 1 == l->span_count;
-    time_ms end = last ? l->accrued_to : l->spans[i + 1].from;
-    int128 more = (last ? l->charge_sum : l->spans[i + 1].sum) - s->sum;
-    return s->sum + more / (end - s->from) * (at - s->from);
+    const struct span *s = span_of(l, at, &end);
+    return at <= s->from ? s->sum : s->sum + (end.sum - s->sum) / (end.from - s->from) * (at - s->from);
+}
+
+/* The same of what went to victims, which is paid at most until the end of the minimum run. */
+static int128 displaced_at(const struct lease *l, time_ms at)
+{
+    struct span end;
+    if (l->span_count == 0 || at >= l->accrued_to)
+        return l->displacement_sum;
+    const struct span *s = span_of(l, at, &end);
+    time_ms until = MIN(end.from, l->displacement_until);
+    if (at <= s->from || at >= until)
+        return at <= s->from ? s->displaced : end.displaced;
+    return s->displaced + (end.displaced - s->displaced) / (until - s->from) * (at - s->from);
 }
 
 void charge_begin(struct market *m, uint32_t lease)
@@ -121,6 +137,14 @@ static udollar accrue_transfer(struct lease *l, time_ms span)
     return due;
 }
 
+static udollar owed_sum(const struct lease *l)
+{
+    udollar all = 0;
+    for (uint32_t i = 0; i < l->owed_count; i++)
+        all += l->owed[i].amount;
+    return all;
+}
+
 /* Evenly over the minimum run, at most what the limit leaves above the menu. */
 static udollar accrue_displacement(struct lease *l, time_ms to)
 {
@@ -129,45 +153,58 @@ static udollar accrue_displacement(struct lease *l, time_ms to)
         return 0;
     int64_t rate = CLAMP(l->displacement_rate, 0, MAX(l->limit_rate - l->rate, 0));
     l->displacement_sum += (int128)rate * (until - l->accrued_to);
-    udollar all = 0;
-    for (uint32_t i = 0; i < l->owed_count; i++)
-        all += l->owed[i].amount;
-    udollar whole = MIN(whole_of(l, l->displacement_sum), all), due = whole - l->displacement_booked;
+    udollar whole = MIN(whole_of(l, l->displacement_sum), owed_sum(l)), due = whole - l->displacement_booked;
     l->displacement_booked = whole;
     return due;
 }
 
-/* Each victim gets its part of what has been paid by now. */
+/* A victim gets `due`, or gives it back: until that is past it may not be spent. */
+static void owed_pay(struct market *m, const struct lease *l, struct owed *o, udollar due)
+{
+    struct purse *p = &m->tenants[o->tenant].purses[l->currency];
+    struct market_account victim = {ACCOUNT_TENANT, m->tenants[o->tenant].id, l->currency};
+    uint32_t bid = (uint32_t)map_get(&m->bid_by_id, o->bid);
+    o->paid += due;
+    p->spent -= due;
+    p->pledged += due;
+    if (bid)
+        m->bids[bid].refunded += due;
+    struct market_event *e = event_add(m, EVENT_CHARGED, 0);
+    e->bid = o->bid;
+    e->attempt = o->attempt;
+    e->charged.kind = CHARGE_COMPENSATION;
+    e->charged.tenant = victim.id;
+    e->charged.pool = m->pools[l->pool].id;
+    e->charged.from = e->charged.to = m->now;
+    e->charged.amount = -due;
+    if (due > 0)
+        ledger_move(m, pool_account(m, l), victim, due, l->pool);
+    else
+        ledger_move(m, victim, pool_account(m, l), -due, l->pool);
+}
+
+/* Each victim has its part of what has been paid by now. */
 static void displacement_pass(struct market *m, uint32_t lease)
 {
     struct lease *l = &m->leases[lease];
-    udollar all = 0;
-    for (uint32_t i = 0; i < l->owed_count; i++)
-        all += l->owed[i].amount;
-    udollar left = l->displacement_booked;
+    udollar all = owed_sum(l), left = l->displacement_booked;
     for (uint32_t i = 0; i < l->owed_count; i++) {
         struct owed *o = &l->owed[i];
         udollar part = i + 1 == l->owed_count ? left : mul_div_floor(l->displacement_booked, o->amount, all);
         part = MIN(part, o->amount);
         left -= part;
-        udollar due = part - o->paid;
-        if (due <= 0)
-            continue;
-        o->paid = part;
-        m->tenants[o->tenant].purses[l->currency].spent -= due;
-        uint32_t bid = (uint32_t)map_get(&m->bid_by_id, o->bid);
-        if (bid)
-            m->bids[bid].refunded += due;
-        struct market_event *e = event_add(m, EVENT_CHARGED, 0);
-        e->bid = o->bid;
-        e->attempt = o->attempt;
-        e->charged.kind = CHARGE_COMPENSATION;
-        e->charged.tenant = m->tenants[o->tenant].id;
-        e->charged.pool = m->pools[l->pool].id;
-        e->charged.from = e->charged.to = m->now;
-        e->charged.amount = -due;
-        ledger_move(m, pool_account(m, l), (struct market_account){ACCOUNT_TENANT, m->tenants[o->tenant].id, l->currency}, due, l->pool);
+        if (part != o->paid)
+            owed_pay(m, l, o, part - o->paid);
     }
+}
+
+void charge_displaced_end(struct market *m, uint32_t lease)
+{
+    struct lease *l = &m->leases[lease];
+    for (uint32_t i = 0; i < l->owed_count; i++)
+        m->tenants[l->owed[i].tenant].purses[l->currency].pledged -= l->owed[i].paid;
+    xfree(TAKE(l->owed));
+    l->owed_count = 0;
 }
 
 static void tell_charged(struct market *m, uint32_t lease, enum market_charge kind, int64_t rate, udollar amount)
@@ -229,22 +266,64 @@ void ledger_line(struct market *m, uint32_t lease)
     l->displacement_line = l->displacement_booked;
 }
 
+static void menu_uncharge(struct market *m, uint32_t lease, time_ms from)
+{
+    struct lease *l = &m->leases[lease];
+    l->charge_sum = sum_at(l, from);
+    sellers_use(m, l, from - l->accrued_to);
+    udollar whole = whole_of(l, l->charge_sum), back = l->booked - whole;
+    tell_charged(m, lease, CHARGE_REFUND, 0, -back);
+    l->booked = l->line_booked = whole;
+    m->bids[l->bid].charged -= back;
+    lease_purse(m, l)->spent -= back;
+    ledger_move(m, pool_account(m, l), tenant_account(m, l), back, l->pool);
+}
+
+static void transfer_uncharge(struct market *m, uint32_t lease, time_ms from)
+{
+    struct lease *l = &m->leases[lease];
+    if (l->transfer_sum == 0)
+        return;
+    l->transfer_sum = MIN((int128)l->transfer_rate * (from - l->spans[0].from), l->transfer_sum);
+    udollar whole = whole_of(l, l->transfer_sum), back = l->transfer_booked - whole;
+    if (back == 0)
+        return;
+    tell_charged(m, lease, CHARGE_TRANSFER, l->transfer_rate, -back);
+    l->transfer_booked = l->transfer_line = whole;
+    m->bids[l->bid].transfer_paid -= back;
+    lease_purse(m, l)->spent -= back;
+    ledger_move(m, (struct market_account){ACCOUNT_EXTERNAL, 0, l->currency}, tenant_account(m, l), back, l->pool);
+}
+
+/* Victims give back what they got of it. */
+static void displacement_uncharge(struct market *m, uint32_t lease, time_ms from)
+{
+    struct lease *l = &m->leases[lease];
+    if (l->owed_count == 0)
+        return;
+    l->displacement_sum = displaced_at(l, from);
+    udollar whole = MIN(whole_of(l, l->displacement_sum), owed_sum(l)), back = l->displacement_booked - whole;
+    if (back == 0)
+        return;
+    tell_charged(m, lease, CHARGE_DISPLACEMENT, l->displacement_rate, -back);
+    l->displacement_booked = l->displacement_line = whole;
+    m->bids[l->bid].displaced -= back;
+    lease_purse(m, l)->spent -= back;
+    ledger_move(m, pool_account(m, l), tenant_account(m, l), back, l->pool);
+    displacement_pass(m, lease);
+}
+
 void ledger_uncharge(struct market *m, uint32_t lease, time_ms from)
 {
     struct lease *l = &m->leases[lease];
     ledger_line(m, lease);
     if (l->span_count)
         from = MAX(from, l->spans[0].from);
-    from = MIN(from, l->accrued_to);
-    l->charge_sum = sum_at(l, from);
-    sellers_use(m, l, from - l->accrued_to);
-    udollar whole = whole_of(l, l->charge_sum), back = l->booked - whole;
-    l->accrued_to = l->line_from = from;
-    tell_charged(m, lease, CHARGE_REFUND, 0, -back);
-    l->booked = l->line_booked = whole;
-    m->bids[l->bid].charged -= back;
-    lease_purse(m, l)->spent -= back;
-    ledger_move(m, pool_account(m, l), tenant_account(m, l), back, l->pool);
+    from = l->line_from = MIN(from, l->accrued_to); /* the lines say what span they take back */
+    displacement_uncharge(m, lease, from);
+    transfer_uncharge(m, lease, from);
+    menu_uncharge(m, lease, from);
+    l->accrued_to = from;
 }
 
 /* ---- at a tick --------------------------------------------------------------------------------------------------- */

@@ -241,13 +241,15 @@ static bool starts_at(const struct market *m, struct scratch *s, const struct bi
     return starts;
 }
 
+/* From 0 on: what has come free or lost its protection since it was tried last may let it in at the
+ * limit that it has. */
 static void why_limit(const struct market *m, const struct bid *b, struct market_why *ret)
 {
-    int64_t low = b->limit / CENT + 1, high = MARKET_RATE_MAX / CENT;
+    int64_t low = 0, high = MARKET_RATE_MAX / CENT;
     if (b->limits && b->limits[0] == 0)
         return;
     struct scratch *s = scratch_new();
-    if (low <= high && starts_at(m, s, b, high * CENT)) {
+    if (starts_at(m, s, b, high * CENT)) {
         while (low < high) {
             int64_t middle = low + (high - low) / 2;
             if (starts_at(m, s, b, middle * CENT))

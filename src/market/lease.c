@@ -3,6 +3,8 @@
  * vacating lease no longer counts on its nodes; whoever was put in its place waits until it left. */
 #include "market/calendar.h"
 
+#define TAKE_BACK_MS (10 * 60000) /* a contact that was lost longer ago takes no refund back */
+
 int64_t lease_surplus(const struct lease *l)
 {
     return l->limit_rate - l->ask_rate;
@@ -387,6 +389,7 @@ void lease_close(struct market *m, uint32_t lease, enum market_release reason, t
         ledger_charge(m, lease, MIN(at, m->now));
         ledger_line(m, lease);
     }
+    charge_displaced_end(m, lease);
     m->tenants[b->tenant].purses[l->currency].held -= l->escrow;
     if (reason == RELEASE_ENDED || reason == RELEASE_CANCELLED)
         term_owe(m, l);
@@ -557,6 +560,8 @@ void lease_tick(struct market *m)
 {
     for (uint32_t i = 1; i < m->lease_count; i++) {
         struct lease *l = &m->leases[i];
+        if (l->owed_count && l->charging && l->displacement_until + TAKE_BACK_MS <= m->now)
+            charge_displaced_end(m, i);
         if (l->state != LEASE_ASSIGNED && l->state != LEASE_RUNNING)
             continue;
         if (l->firm && l->state == LEASE_RUNNING && l->term_until <= m->now)

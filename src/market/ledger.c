@@ -57,5 +57,5 @@ bool tenants_related(const struct market *m, uint32_t a, uint32_t b)
 
 bool purse_covers(const struct purse *p, int128 amount)
 {
-    return !p->limited || amount <= (int128)p->budget - p->spent - p->held;
+    return !p->limited || amount <= (int128)p->budget - p->spent - p->held - p->pledged;
 }

@@ -535,7 +535,7 @@ struct market_why {
     uint64_t ahead;              /* waiting bids of higher rank for the same pools */
     time_ms soonest;             /* soonest start known, TIME_NEVER where none is */
     bool has_limit;              /* a limit up to the bound starts it now */
-    udollar go_live;             /* whole cents: this clearing starts it at P, not at P − 1 cent */
+    udollar go_live;             /* whole cents: this clearing starts it at P, not at P − 1 cent; may be its own limit: nobody looked since */
     uint32_t alternative;        /* the one that P is stated for */
     bool starving;               /* a block is formed for it: nobody pays for the hold */
     udollar post;                /* per unit-hour in that pool for its level and size, with premium and credit */

@@ -194,7 +194,7 @@ enum lease_state { LEASE_NONE, LEASE_ASSIGNED, LEASE_RUNNING, LEASE_VACATING };
 
 struct span { /* a rate begins: what had been charged by then */
     time_ms from;
-    int128 sum;
+    int128 sum, displaced; /* by the menu; to victims */
 };
 
 struct owed { /* to whom a lease has displaced */
@@ -283,6 +283,7 @@ struct bid {
 struct purse { /* what a tenant may spend of one currency */
     bool limited;
     udollar budget, spent, held; /* held: escrow of its leases that is not spent yet */
+    udollar pledged; /* refunds that a lost contact may still take back */
 };
 
 struct tenant {
@@ -627,6 +628,8 @@ void charge_rate(struct market *m, uint32_t lease, int64_t rate);
 udollar charge_refundable(const struct market *m, const struct lease *l);
 /* It owes what its victims had paid, spread over its minimum run. */
 void charge_displaced(struct market *m, uint32_t lease, const struct site *site);
+/* What they got is theirs for good. */
+void charge_displaced_end(struct market *m, uint32_t lease);
 
 /* ---- ledger.c ----------------------------------------------------------------------------------------------------------------------- */
 

@@ -216,7 +216,7 @@ static uint32_t least_valuable(const struct market *m, uint32_t tenant, enum mar
 static void purse_watch(struct market *m, uint32_t tenant, enum market_currency currency, int128 needed)
 {
     const struct purse *p = &m->tenants[tenant].purses[currency];
-    while (needed > (int128)p->budget - p->spent) {
+    while (needed > (int128)p->budget - p->spent - p->pledged) {
         uint32_t least = least_valuable(m, tenant, currency);
         if (least == 0)
             return;

@@ -5,7 +5,7 @@
 #include "base/sort.h"
 #include "market/calendar.h"
 
-#define SNAPSHOT_FORMAT 3
+#define SNAPSHOT_FORMAT 4
 
 struct codec {
     struct buf *out; /* NULL: reading */
@@ -268,6 +268,7 @@ static void code_lease(struct codec *c, struct lease *l)
     for (uint32_t i = 0; i < l->span_count; i++) {
         code_i64(c, &l->spans[i].from);
         code_i128(c, &l->spans[i].sum);
+        code_i128(c, &l->spans[i].displaced);
     }
     code_lease_money(c, l);
 }
@@ -342,6 +343,7 @@ static void code_tenant(struct codec *c, struct tenant *t)
         code_i64(c, &p->budget);
         code_i64(c, &p->spent);
         code_i64(c, &p->held);
+        code_i64(c, &p->pledged);
     }
     code_i64(c, &t->refill);
     code_i64(c, &t->most);

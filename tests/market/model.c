@@ -314,12 +314,13 @@ static void on_released(struct world *w, struct track *t, const struct market_ev
     }
 }
 
-/* A victim never gets back more than it paid, and that was since its last checkpoint. */
+/* A victim never gets back more than it paid, and that was since its last checkpoint. What its entrant
+ * paid after its contact was lost goes back. */
 static void on_compensation(struct world *w, struct track *t, udollar amount)
 {
     t->refunded -= amount;
     w->compensation -= amount;
-    if (amount > 0 || t->refunded > t->menu_charged)
+    if (t->refunded < 0 || (amount < 0 && t->refunded > t->menu_charged))
         world_fail(w, "invariant 28: %s got back %lld of %lld", NAME(w, t->id),
                    (long long)t->refunded, (long long)t->menu_charged);
 }
@@ -329,8 +330,9 @@ static void on_charged(struct world *w, struct track *t, const struct market_eve
     enum market_charge kind = e->charged.kind;
     if (e->charged.tenant != t->spec.tenant)
         world_fail(w, "%s is billed to another tenant", NAME(w, t->id));
-    if (kind != CHARGE_REFUND && kind != CHARGE_COMPENSATION && kind != CHARGE_RESALE &&
-        e->charged.amount < 0)
+    bool may_sink = kind == CHARGE_REFUND || kind == CHARGE_COMPENSATION || kind == CHARGE_RESALE || kind == CHARGE_TRANSFER ||
+                    (kind == CHARGE_DISPLACEMENT && t->displacement + e->charged.amount >= 0);
+    if (!may_sink && e->charged.amount < 0)
         world_fail(w, "%s is charged less than nothing", NAME(w, t->id));
     t->charged += e->charged.amount;
     if (kind == CHARGE_MENU || kind == CHARGE_REFUND) {

@@ -236,6 +236,29 @@ static void check_line(struct scenario *s, const struct track *t,
                       (long long)line->rate);
 }
 
+/* Invariant 20, its second half: in the slot that runs the firm entry is no less than the preemptible one. */
+static void check_slot(struct scenario *s, const struct market_quote_line *line)
+{
+    struct market_forward_slot slot;
+    for (size_t i = 0; i < market_pool_count(s->w->m); i++) {
+        struct market_pool_view v = market_pool(s->w->m, i);
+        if (v.pool == line->pool && market_forward(s->w->m, v.pool, &slot, 1) && slot.price < v.post)
+            scenario_fail(s, "invariant 20: firm work pays %lld in the slot that runs, preemptible work %lld", (long long)slot.price,
+                          (long long)v.post);
+    }
+}
+
+/* Firm work pays the mean of the slots of its term, of which later ones may be cheaper than the moment:
+ * what preemption is worth is promised slot by slot. */
+static bool is_comparable(const struct scenario *s, const struct track *t, enum market_freedom freedom, market_id pool)
+{
+    struct market_forward_slot slot;
+    if (freedom != FREEDOM_PREEMPTIBLE || market_forward(s->w->m, pool, &slot, 1) == 0)
+        return true;
+    time_ms term = t->spec.term ? t->spec.term : market_setting(s->w->m, SETTING_TERM_MS);
+    return s->w->now + term <= slot.to;
+}
+
 static void probe_quote(struct scenario *s, const struct track *t)
 {
     struct market_quote quote;
@@ -248,10 +271,12 @@ static void probe_quote(struct scenario *s, const struct track *t)
         return;
     const struct market_quote_line *own = &quote.lines[FREEDOM_NONE];
     check_line(s, t, own);
+    check_slot(s, own);
     for (int i = 1; i < MARKET_FREEDOM_COUNT && limits_are_equal(t); i++) {
         const struct market_quote_line *line = &quote.lines[i];
         if (line->offered && own->starts_now && line->starts_now &&
-            line->units_milli == own->units_milli && line->rate > own->rate)
+            line->units_milli == own->units_milli && line->rate > own->rate &&
+            is_comparable(s, t, line->freedom, own->pool))
             scenario_fail(s, "invariant 17: with freedom %d %s is quoted %lld, without it %lld", i,
                           name_text(&s->w->names, t->id), (long long)line->rate,
                           (long long)own->rate);

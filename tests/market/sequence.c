@@ -248,6 +248,29 @@ static void some_probe(struct swarm *s, struct buf *b)
     }
 }
 
+/* Whether the batch says something of the end of that workload already. */
+static bool ends_it(struct str batch, struct str name)
+{
+    while (batch.size) {
+        struct str line = str_cut(&batch, '\n'), verb = str_cut(&line, ' ');
+        if ((str_is(verb, "finish") || str_is(verb, "cancel")) && str_equal(str_cut(&line, ' '), name))
+            return true;
+    }
+    return false;
+}
+
+/* Two ends of one workload in a batch contradict each other: people and agents send the one that is
+ * true, so the second is left out. It is drawn all the same, and a seed means what it meant. */
+static void one_end(struct swarm *s, struct buf *b, enum op op)
+{
+    _cleanup_buf_ struct buf text = BUF_INIT(256);
+    simple(s, &text, op);
+    struct str rest = buf_str(&text), line = str_cut(&rest, '\n');
+    (void)str_cut(&line, ' ');
+    if (!ends_it(buf_str(b), str_cut(&line, ' ')))
+        buf_append_str(b, buf_str(&text));
+}
+
 static void batch(struct swarm *s, struct buf *b)
 {
     buf_append_text(b, "batch\n");
@@ -255,12 +278,10 @@ static void batch(struct swarm *s, struct buf *b)
         uint64_t what = below(s, 10);
         if (what < 6)
             one_bid(s, b);
+        else if (what < 8)
+            one_end(s, b, what == 6 ? OP_FINISH : OP_CANCEL);
         else
-            simple(s, b,
-                   what == 6   ? OP_FINISH
-                   : what == 7 ? OP_CANCEL
-                   : what == 8 ? OP_DOWN
-                               : OP_UP);
+            simple(s, b, what == 8 ? OP_DOWN : OP_UP);
     }
     buf_append_text(b, "apply\n");
 }

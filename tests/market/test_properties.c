@@ -69,27 +69,7 @@ static void report(struct sequence *q)
     buf_fini(&p.output);
 }
 
-/* What is known and not mended yet: a sequence that stumbles over it tells nothing more. Each line
- * goes when its reason does. */
-static const struct {
-    const char *complaint, *reason;
-} known[] = {
-    {": invariant : w was charged", "a lost contact takes back the menu charge of its last seconds, not the displacement paid in them"},
-};
-static uint64_t known_seen[ARRAY_COUNT(known)];
-
-static bool is_known(void)
-{
-    for (size_t i = 0; i < ARRAY_COUNT(known); i++)
-        if (strncmp(complaint, known[i].complaint, strlen(known[i].complaint)) == 0) {
-            known_seen[i]++;
-            return true;
-        }
-    return false;
-}
-
 static uint64_t cases;
-static bool strict; /* nothing is known */
 
 static bool one_seed(uint64_t seed, size_t steps)
 {
@@ -100,11 +80,10 @@ static bool one_seed(uint64_t seed, size_t steps)
     cases += p.cases;
     complaint_of(&p, complaint);
     buf_fini(&p.output);
-    bool excused = !good && !strict && is_known();
-    if (!good && !excused)
+    if (!good)
         report(&q);
     sequence_fini(&q);
-    return good || excused;
+    return good;
 }
 
 /* The same sequence played in two manners. */
@@ -114,17 +93,15 @@ static bool same(uint64_t seed, struct manner manner, bool events)
     struct played a, b;
     sequence_make(&q, seed, 120);
     bool good = sequence_play(&q, (struct manner){0}, &a), other = sequence_play(&q, manner, &b);
-    complaint_of(good ? &b : &a, complaint);
-    bool excused = !(good && other) && is_known();
     if (good && other)
         good = events ? a.digest == b.digest : a.outcome == b.outcome;
-    if (!good && !excused)
+    if (!good)
         printf("# seed %llu: %s\n", (unsigned long long)seed,
                other ? "another result" : buf_text(&b.output));
     buf_fini(&a.output);
     buf_fini(&b.output);
     sequence_fini(&q);
-    return good || excused;
+    return good;
 }
 
 static int number_of_test, bad;
@@ -138,21 +115,23 @@ static void tell(bool good, const char *what, uint64_t count)
 }
 
 /* Beyond the first ones: seeds that once showed something, at 120 steps. */
-static const uint64_t freedom_seeds[] = {300, 343, 892, 1140}; /* a further SKU made a quote dearer */
+static const uint64_t once_seeds[] = {
+    300, 343, 892, 1140, /* a further SKU made a quote dearer */
+    29, 84, 167, 1433,   /* a lost contact took back the menu charge of its last seconds, not what went to victims */
+    401,                 /* why: a bid that nobody had tried since starts at the limit that it has */
+    518,                 /* quote: a term whose later slots are cheaper than the moment */
+};
 static const uint64_t restored_seeds[] = {271, 759, 991, 1274, 1343}; /* ties under a heap that moved */
+static const uint64_t reversed_seeds[] = {168, 308}; /* two ends of one workload in a batch */
 
 static void sequences(uint64_t first, uint64_t count, size_t steps)
 {
     bool good = true;
     for (uint64_t seed = first; seed < first + count && good; seed++)
         good = one_seed(seed, steps);
-    for (size_t i = 0; i < ARRAY_COUNT(freedom_seeds) && good; i++)
-        good = one_seed(freedom_seeds[i], 120);
-    tell(good, "random events keep every invariant", count + ARRAY_COUNT(freedom_seeds));
-    for (size_t i = 0; i < ARRAY_COUNT(known); i++)
-        if (known_seen[i])
-            printf("ok %d - known # SKIP pending: %s (%llu sequences)\n", ++number_of_test,
-                   known[i].reason, (unsigned long long)known_seen[i]);
+    for (size_t i = 0; i < ARRAY_COUNT(once_seeds) && good; i++)
+        good = one_seed(once_seeds[i], 120);
+    tell(good, "random events keep every invariant", count + ARRAY_COUNT(once_seeds));
 }
 
 static void manners(uint64_t count)
@@ -174,6 +153,10 @@ static void manners(uint64_t count)
     for (size_t i = 0; i < ARRAY_COUNT(restored_seeds) && good; i++)
         good = same(restored_seeds[i], (struct manner){.reload_every = 3}, true);
     tell(good, "those that once did not go on alike do", ARRAY_COUNT(restored_seeds));
+    good = true;
+    for (size_t i = 0; i < ARRAY_COUNT(reversed_seeds) && good; i++)
+        good = same(reversed_seeds[i], (struct manner){.reverse = true}, false);
+    tell(good, "those whose order once mattered end alike", ARRAY_COUNT(reversed_seeds));
 }
 
 static int print_digest(uint64_t first, uint64_t count)
@@ -262,7 +245,7 @@ static int trace(uint64_t seed, size_t steps)
     return 0;
 }
 
-/* Stops at the first sequence that fails for a reason that is not known, without shortening it. */
+/* Stops at the first sequence that fails, without shortening it. */
 static int until_failure(uint64_t first, uint64_t count, size_t steps)
 {
     bool good = true;
@@ -271,11 +254,8 @@ static int until_failure(uint64_t first, uint64_t count, size_t steps)
         struct played p;
         sequence_make(&q, seed, steps);
         good = sequence_play(&q, (struct manner){0}, &p);
-        complaint_of(&p, complaint);
-        bool excused = !good && is_known();
-        if (!good && !excused)
+        if (!good)
             printf("# seed %llu: %s", (unsigned long long)seed, buf_text(&p.output));
-        good |= excused;
         buf_fini(&p.output);
         sequence_fini(&q);
         if (good && seed % 4 == 0)
@@ -308,7 +288,6 @@ static uint64_t argument(int argc, char **argv, int i, uint64_t otherwise)
 int main(int argc, char **argv)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
-    strict = argc > 1;
     if (argc > 2 && strcmp(argv[1], "--seed") == 0)
         return !one_seed(argument(argc, argv, 2, 1), argument(argc, argv, 3, 120));
     if (argc > 2 && strcmp(argv[1], "--show") == 0)
