@@ -7,6 +7,7 @@
 #include "wire/record.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/random.h>
 
 #define TICK_INTERVAL_MS 250
@@ -151,21 +152,26 @@ void api_committed(void *context, const struct core_commit *commit)
 
 /* ---- life ---- */
 
+/* At the start, and each hour. */
+static void prune(struct api *a)
+{
+    time_ms now = clock_monotonic_ms();
+    if (now < a->prune_at)
+        return;
+    a->prune_at = now + PRUNE_INTERVAL_MS;
+    api_archives_prune(a->archives);
+    api_logs_prune(a);
+}
+
 static void tick(void *context)
 {
     struct api *a = context;
     if (a->stopping)
         return;
+    prune(a);
     api_polls_tick(a->polls);
     api_events_tick(a->events);
     api_logs_tick(a->logs);
-}
-
-static void prune(void *context)
-{
-    struct api *a = context;
-    if (!a->stopping)
-        api_archives_prune(a->archives);
 }
 
 void api_stop(void *context)
@@ -207,6 +213,9 @@ int api_new(struct api **ret, const struct api_options *options, struct error *e
     a->http = options->http;
     a->options = *options;
     a->ids = core_id_key(a->core);
+    /* One browser may be signed in at several servers of one machine, which share its cookies. */
+    snprintf(a->session_cookie, sizeof a->session_cookie, "tessera_%s",
+             id_format(a->ids, "session", 0).text);
     if (getrandom(&a->random, sizeof a->random, 0) != sizeof a->random) {
         xfree(a);
         return error_set(err, -EIO, "the system gives no randomness");
@@ -217,7 +226,6 @@ int api_new(struct api **ret, const struct api_options *options, struct error *e
         return r;
     }
     http_server_timer(a->http, TICK_INTERVAL_MS, tick, a);
-    http_server_timer(a->http, PRUNE_INTERVAL_MS, prune, a);
     *ret = a;
     return 0;
 }

@@ -5,8 +5,6 @@
 
 #include "base/clock.h"
 
-static const char session_cookie[] = "tessera_session";
-
 /* "127.0.0.1:7070" -> "127.0.0.1", "[::1]:7070" -> "::1". */
 static struct str host_name(struct str host)
 {
@@ -91,7 +89,7 @@ static bool identify(struct api_call *call)
     bool cookie = false;
     struct str secret = bearer(r);
     if (!secret.size) {
-        secret = http_request_cookie(r, session_cookie);
+        secret = http_request_cookie(r, call->api->session_cookie);
         cookie = secret.size > 0;
     }
     bool known = secret.size && core_identify(call->api->core, secret, &call->who);

@@ -107,9 +107,9 @@ static void cookie(struct api_call *call, struct str value, time_ms valid)
 {
     const char *secure = call->request->tls ? "; Secure" : "";
     call_header(call, "Set-Cookie",
-                call_text(call,
-                          "tessera_session=%.*s; Path=/; HttpOnly; SameSite=Strict; Max-Age=%lld%s",
-                          STR_ARGS(value), (long long)(valid / 1000), secure));
+                call_text(call, "%s=%.*s; Path=/; HttpOnly; SameSite=Strict; Max-Age=%lld%s",
+                          call->api->session_cookie, STR_ARGS(value), (long long)(valid / 1000),
+                          secure));
 }
 
 static void sign_in_then(struct api_call *call, const struct core_answer *answer)

@@ -30,8 +30,10 @@ struct api {
     struct http_server *http;
     struct api_options options;
     struct id_key ids;
+    char session_cookie[40]; /* its name */
     struct prng random; /* loop thread alone */
     bool stopping;      /* likewise */
+    time_ms prune_at;   /* likewise; monotonic */
     struct api_archives *archives;
     struct api_console *console;
     struct api_events *events;
@@ -193,6 +195,9 @@ void api_logs_commit(struct api_logs *s, const struct core_commit *commit);
 void api_logs_tick(struct api_logs *s);
 void api_logs_stop(struct api_logs *s);
 void api_logs_free(struct api_logs *s);
+const char *api_logs_folder(const struct api_logs *s);
+/* Deletes the logs of ended work to which nobody wrote for 30 days; on a reader's thread. */
+void api_logs_prune(struct api *a);
 
 void api_polls_new(struct api_polls **ret, struct api *a);
 void api_polls_commit(struct api_polls *s, const struct core_commit *commit);

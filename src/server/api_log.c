@@ -26,6 +26,11 @@ struct api_logs {
     char folder[PATH_SIZE / 2];
 };
 
+const char *api_logs_folder(const struct api_logs *s)
+{
+    return s->folder;
+}
+
 static void log_folder(const struct api_logs *s, engine_id workload, char ret[PATH_SIZE])
 {
     struct id_text id = id_format(s->api->ids, "work", workload);

@@ -2,10 +2,12 @@
 """Logs: followed while they grow, to the end; from a byte on; by rank and attempt; large ones whole."""
 import hashlib
 import http.client
+import os
 import pathlib
 import shutil
 import tempfile
 import threading
+import time
 
 import harness
 
@@ -86,8 +88,31 @@ def cancelled(cluster):
     connection.close()
 
 
+def pruned(cluster):
+    """A month after the last line of ended work its logs go; those of live work and later ones stay."""
+    logs = cluster.data / "logs"
+    live = cluster.submit(SMALL | {"run": "echo here; sleep 1000"})
+    connection, answer = follow(cluster, live)
+    assert answer.readline() == b"here\n"
+    old, late = (cluster.submit(SMALL | {"run": "echo there"}) for _ in range(2))
+    for work in (old, late):
+        cluster.wait_state(work, "finished")
+        assert cluster.log(work) == "there\n"
+    month = time.time() - 31 * 24 * 3600
+    for path in [logs / live, *(logs / live).iterdir(), logs / old, *(logs / old).iterdir(), logs / late]:
+        os.utime(path, (month, month))
+    (logs / "mine").mkdir()
+    os.utime(logs / "mine", (month, month))
+    cluster.stop_server()
+    cluster.start_server()
+    harness.wait("old logs are gone", lambda: not (logs / old).exists())
+    assert cluster.log(late) == "there\n" and (logs / live).exists() and (logs / "mine").exists()
+    connection.close()
+
+
 def main():
     with harness.Cluster(agents=2) as cluster:
+        pruned(cluster)
         grows(cluster)
         waits(cluster)
         cancelled(cluster)

@@ -177,9 +177,11 @@ def sign_in(cluster, call):
     assert call("post", "/v1/console/session", None, own, body)[0] == 401, "a code works once"
     cookie = {"Cookie": cookie_of(answer)}
     assert call("get", "/v1/workloads", None, cookie)[0] == 200
-    secret = cookie["Cookie"].split("=", 1)[1]
+    name, secret = cookie["Cookie"].split("=", 1)
+    assert re.fullmatch("tessera_session_[0-9a-z]{16}", name), f"{name}: servers of one machine share a browser's cookies"
+    assert call("get", "/v1/workloads", None, {"Cookie": f"tessera_session={secret}"})[0] == 401
     assert call("post", "/v1/console/codes", secret)[0] == 403, "a session makes no codes"
-    assert call("get", "/v1/workloads", None, {"Cookie": f"tessera_session={cluster.key}"})[0] == 401, "a key is no session"
+    assert call("get", "/v1/workloads", None, {"Cookie": f"{name}={cluster.key}"})[0] == 401, "a key is no session"
     small = b'{"name":"from-a-page","run":"true","preemptible":true,"choices":[{"amounts":{"core_milli":10}}]}'
     assert call("post", "/v1/workloads", None, cookie, small)[0] == 403, "a change by cookie says where it comes from"
     assert call("post", "/v1/workloads", None, cookie | {"Origin": "http://evil.example"}, small)[0] == 403
