@@ -118,6 +118,8 @@ static void find_mounts(struct agent *a)
     if (!a->own_mounts)
         agent_miss(a,
                    "mounts: work has no mount namespace of its own; file_mounts must lie below ~");
+    if (!a->own_mounts && a->facts.gpus.count)
+        agent_miss(a, "gpus: work can open GPUs that it was not given");
 }
 
 static void say_missing(const struct agent *a)

@@ -60,6 +60,7 @@ static void set_gpus(struct agent *a, const struct machine *machine)
         gpus[i] = (struct agent_gpu){.index = i,
                                      .uuid = keep(a, machine->gpus[i].uuid),
                                      .model = keep(a, machine->gpus[i].model),
+                                     .device = keep(a, machine->gpus[i].device),
                                      .memory_mib = machine->gpus[i].memory_mib};
     a->facts.gpus = (struct record_list){gpus, machine->gpu_count};
     a->facts.amounts.gpu_milli = (int64_t)machine->gpu_count * 1000;

@@ -53,6 +53,8 @@ static const struct field hold_spec_fields[] = {
     TEXT(hold_spec, home, HOLD_PATH_MAX, "Its home."),
     TEXT(hold_spec, workdir, HOLD_PATH_MAX, "Its working directory, as it sees it."),
     MAP(hold_spec, mounts, "Where it sees what."),
+    {"barred", FIELD_LIST, .item = FIELD_STR, .offset = offsetof(struct hold_spec, barred),
+     .most = 64, .doc = "What it may not open."},
     FLAG(hold_spec, own_mounts, "In a mount namespace of its own."),
     {"user", FIELD_I64, .offset = offsetof(struct hold_spec, user), .least = 0,
      .most = UINT32_MAX - 1, .doc = "User and group."},

@@ -27,6 +27,7 @@ struct hold_spec {
     struct record_list environment; /* of struct record_pair: all of it, secrets included */
     struct str home, workdir;       /* where things lie; workdir as the replica sees it */
     struct record_list mounts;      /* of struct record_pair: absolute target -> absolute source */
+    struct record_list barred;      /* of struct str: files that it may not open */
     bool own_mounts;
     int64_t user; /* 0 = the agent's own */
     int64_t core_milli, memory_mib;

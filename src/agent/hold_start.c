@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define MOUNTS_MAX 64
+#define BARRED_MAX 64
 
 /* ---- the child ---- */
 
@@ -42,14 +43,26 @@ static size_t make_mounts(struct hold *h, struct sandbox_mount *ret)
     return count;
 }
 
+static size_t make_barred(struct hold *h, const char **ret)
+{
+    const struct str *paths = h->spec.barred.items;
+    size_t count = MIN(h->spec.barred.count, (size_t)BARRED_MAX);
+    for (size_t i = 0; i < count; i++)
+        ret[i] = arena_str(&h->arena, paths[i]).data;
+    return count;
+}
+
 static int enter(struct hold *h, const char *home, struct error *err)
 {
     struct sandbox_mount mounts[MOUNTS_MAX];
+    const char *barred[BARRED_MAX];
     struct sandbox sandbox = {.user = (uint32_t)h->spec.user,
                               .home = home,
                               .own_mounts = h->own_mounts,
                               .mounts = mounts,
                               .mount_count = make_mounts(h, mounts),
+                              .barred = barred,
+                              .barred_count = make_barred(h, barred),
                               .workdir = arena_str(&h->arena, h->spec.workdir).data};
     return sandbox_enter(&sandbox, err);
 }

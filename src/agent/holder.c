@@ -200,6 +200,28 @@ static struct record_list mounts_of(const struct replica *r, struct arena *arena
     return (struct record_list){mounts, count};
 }
 
+static bool has_gpu(const struct agent_replica *wanted, int64_t index)
+{
+    const int64_t *own = wanted->gpus.items;
+    for (size_t i = 0; i < wanted->gpus.count; i++)
+        if (own[i] == index)
+            return true;
+    return false;
+}
+
+/* The GPUs of others. */
+static struct record_list barred_of(const struct replica *r, struct arena *arena)
+{
+    const struct record_list *all = &r->agent->facts.gpus;
+    const struct agent_gpu *gpu = all->items;
+    struct str *barred = arena_alloc(arena, (all->count + 1) * sizeof *barred);
+    size_t count = 0;
+    for (size_t i = 0; barred && i < all->count; i++)
+        if (gpu[i].device.size && !has_gpu(r->wanted, gpu[i].index))
+            barred[count++] = gpu[i].device;
+    return (struct record_list){barred, count};
+}
+
 static struct hold_spec describe(const struct replica *r, struct arena *arena)
 {
     struct agent *a = r->agent;
@@ -222,6 +244,7 @@ static struct hold_spec describe(const struct replica *r, struct arena *arena)
                               .home = home,
                               .workdir = arena_str(arena, str_from(path)),
                               .mounts = mounts_of(r, arena),
+                              .barred = barred_of(r, arena),
                               .own_mounts = a->own_mounts,
                               .user = r->user,
                               .core_milli = wanted->amounts.core_milli,

@@ -15,6 +15,7 @@ struct machine_gpu {
     char uuid[MACHINE_TEXT_MAX];
     char model[MACHINE_TEXT_MAX]; /* as fleets call it: "H100", "A100-80GB", "MI250X" */
     char address[32];             /* on the PCI bus: "0000:3b:00.0" */
+    char device[32];              /* the file that opens it: "/dev/nvidia0"; empty = not known */
     int64_t memory_mib;
     int32_t numa; /* -1 = not known */
 };

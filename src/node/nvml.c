@@ -32,6 +32,7 @@ struct nvml {
     int (*uuid)(nvml_device device, char *uuid, unsigned length);
     int (*memory)(nvml_device device, struct nvml_memory *memory);
     int (*pci)(nvml_device device, struct nvml_pci *pci);
+    int (*minor)(nvml_device device, unsigned *minor);
     const char *(*error)(int code);
 };
 
@@ -51,6 +52,7 @@ static const struct symbol {
     {offsetof(struct nvml, uuid), {"nvmlDeviceGetUUID", NULL}, false},
     {offsetof(struct nvml, memory), {"nvmlDeviceGetMemoryInfo", NULL}, false},
     {offsetof(struct nvml, pci), {"nvmlDeviceGetPciInfo_v3", NULL}, true},
+    {offsetof(struct nvml, minor), {"nvmlDeviceGetMinorNumber", NULL}, true},
     {offsetof(struct nvml, error), {"nvmlErrorString", NULL}, true},
 };
 
@@ -81,6 +83,7 @@ static int read_device(const struct nvml *nvml, unsigned index, struct machine_g
     char name[MACHINE_TEXT_MAX] = "";
     struct nvml_memory memory = {0};
     struct nvml_pci pci = {0};
+    unsigned minor;
     *ret = (struct machine_gpu){.numa = -1};
     int code = nvml->handle(index, &device);
     if (code == NVML_SUCCESS)
@@ -97,6 +100,8 @@ static int read_device(const struct nvml *nvml, unsigned index, struct machine_g
     if (nvml->pci && nvml->pci(device, &pci) == NVML_SUCCESS)
         snprintf(ret->address, sizeof ret->address, "%04x:%02x:%02x.0", pci.domain & 0xffff,
                  pci.bus & 0xff, pci.device & 0xff);
+    if (nvml->minor && nvml->minor(device, &minor) == NVML_SUCCESS)
+        snprintf(ret->device, sizeof ret->device, "/dev/nvidia%u", minor);
     return 0;
 }
 

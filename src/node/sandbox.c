@@ -7,6 +7,7 @@
 #include "node/mount_point.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/close_range.h>
 #include <sched.h>
@@ -20,9 +21,10 @@
 #include <unistd.h>
 
 #define STAGE "/run/tessera/stage"
+#define NOBODYS "/run/tessera/nobodys" /* a file that only root opens */
 
-/* Below a changed root "/" is no mount point and cannot be made private: whether mounts stay in here
- * then, sandbox_can_mount has found out. */
+/* Below a changed root "/" is no mount point and cannot be made private: whether mounts stay in
+ * here then, sandbox_can_mount has found out. */
 static int own_namespace(void)
 {
     if (unshare(CLONE_NEWNS) < 0 ||
@@ -52,6 +54,19 @@ static int mount_one(const struct sandbox_mount *m, struct error *err)
               : 0;
 }
 
+/* As device groups do it: opening says "not permitted", and drivers pass the device over. */
+static int bar(const char *path, struct error *err)
+{
+    int fd = access(path, F_OK) < 0 ? -1 : open(NOBODYS, O_RDONLY | O_CREAT | O_CLOEXEC, 0);
+    if (fd < 0)
+        return access(path, F_OK) < 0 && errno == ENOENT
+                   ? 0
+                   : error_set(err, -errno, "%s: %s", NOBODYS, strerror(errno));
+    close(fd);
+    int rc = bind(NOBODYS, path);
+    return rc ? error_set(err, rc, "%s cannot be barred: %s", path, strerror(-rc)) : 0;
+}
+
 static int set_mounts(const struct sandbox *sandbox, struct error *err)
 {
     int rc = bind(sandbox->home, SANDBOX_HOME);
@@ -59,6 +74,8 @@ static int set_mounts(const struct sandbox *sandbox, struct error *err)
         return error_set(err, rc, "%s cannot be mounted: %s", SANDBOX_HOME, strerror(-rc));
     for (size_t i = 0; rc == 0 && i < sandbox->mount_count; i++)
         rc = mount_one(&sandbox->mounts[i], err);
+    for (size_t i = 0; rc == 0 && i < sandbox->barred_count; i++)
+        rc = bar(sandbox->barred[i], err);
     return rc;
 }
 

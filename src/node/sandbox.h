@@ -22,6 +22,8 @@ struct sandbox {
     bool own_mounts;
     const struct sandbox_mount *mounts; /* of files and folders, with own_mounts alone */
     size_t mount_count;
+    const char *const *barred; /* files that cannot be opened, with own_mounts and a user alone */
+    size_t barred_count;
     const char *workdir; /* as the workload sees it */
 };
 

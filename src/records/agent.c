@@ -58,6 +58,8 @@ static const struct field agent_gpu_fields[] = {
     {"model", FIELD_STR, AT(agent_gpu, model), .most = NAME_MAX_BYTES, .doc = "Model."},
     {"memory_mib", FIELD_I64, AT(agent_gpu, memory_mib), .least = 0, .most = AMOUNT_MAX,
      .unit = "MiB", .doc = "Memory of the device."},
+    {"device", FIELD_STR, AT(agent_gpu, device), .most = NAME_MAX_BYTES,
+     .doc = "The file that opens it, closed to work that has another."},
 };
 RECORD(agent_gpu, "One GPU of a node.");
 
@@ -146,7 +148,8 @@ static const struct field agent_instance_fields[] = {
     {"project", FIELD_STR, AT(agent_instance, project), .doc = "Id of the project."},
     {"region", FIELD_STR, AT(agent_instance, region), .doc = "Region, as clients name it."},
     {"type", FIELD_STR, AT(agent_instance, type), .doc = "Name of the instance type."},
-    {"image", FIELD_STR, AT(agent_instance, image), .doc = "Name of the image; empty: the node's own."},
+    {"image", FIELD_STR, AT(agent_instance, image),
+     .doc = "Name of the image; empty: the node's own."},
     {"ssh_keys", FIELD_LIST, .item = FIELD_STR, AT(agent_instance, ssh_keys), .most = 256,
      .doc = "Public keys that may log in."},
     {"startup_script", FIELD_STR, AT(agent_instance, startup_script), .most = SCRIPT_MAX_BYTES,
@@ -233,12 +236,12 @@ static const struct field agent_report_fields[] = {
      .unit = "ms", .doc = "How long ago it happened, -1 where that is not known."},
     {"port", FIELD_I64, AT(agent_report, port), .least = 0, .most = 65535,
      .doc = "The port that was busy."},
-    {"phase", FIELD_ENUM, AT(agent_report, phase), .flags = FIELD_OMIT_EMPTY,
-     .names = phase_names, .doc = "How far an instance is on its way to its start."},
+    {"phase", FIELD_ENUM, AT(agent_report, phase), .flags = FIELD_OMIT_EMPTY, .names = phase_names,
+     .doc = "How far an instance is on its way to its start."},
     {"ssh_destination", FIELD_STR, AT(agent_report, ssh_destination), .flags = FIELD_OMIT_EMPTY,
      .most = 64, .doc = "Address at which an instance answers on port 22."},
-    {"private_ip", FIELD_STR, AT(agent_report, private_ip), .flags = FIELD_OMIT_EMPTY,
-     .most = 64, .doc = "An instance's own address."},
+    {"private_ip", FIELD_STR, AT(agent_report, private_ip), .flags = FIELD_OMIT_EMPTY, .most = 64,
+     .doc = "An instance's own address."},
 };
 RECORD(agent_report, "What happened to a replica.");
 

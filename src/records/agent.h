@@ -36,7 +36,7 @@ struct agent_amounts {
 };
 struct agent_gpu {
     int64_t index; /* bit of the mask, position in `gpus` of a replica */
-    struct str uuid, model;
+    struct str uuid, model, device;
     int64_t memory_mib;
 };
 

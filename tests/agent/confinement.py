@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """What holds work in: a user of its own, no new rights, memory, cores, processes; and what an agent does without root."""
+import json
 import os
 import pathlib
 import shutil
@@ -73,6 +74,30 @@ def cores(w):
     print("cores:", used, "s of 2 at a quarter")
 
 
+def devices(w):
+    """The GPUs of others cannot be opened, its own can, whatever the order in which a driver numbers them."""
+    files = [w.folder / f"device-{i}" for i in range(3)]
+    for i, file in enumerate(files):
+        file.write_text(f"gpu {i}\n")
+        file.chmod(0o666)
+    w.folder.chmod(0o755)
+    facts = {"name": "node-1", "address": "127.0.9.1", "version": "0", "boot": "b", "place": {"provider": "home", "region": "local", "zone": "a", "fabric": "f", "rack": "r"}, "sku": "h100-3x",
+             "amounts": {"gpu_milli": 3000, "core_milli": 4000, "memory_mib": 4096},
+             "gpus": [{"index": i, "uuid": f"GPU-{i}", "model": "H100", "memory_mib": 81559, "device": str(files[2 - i])} for i in range(3)]}
+    (w.folder / "facts.json").write_text(json.dumps(facts))
+    w.start_agent(1, "--facts", str(w.folder / "facts.json"))
+    look = "; ".join(f"cat {file}" for file in files)
+    w.server.want(replica("work_one", run=look, gpus=[0]), replica("work_two", run=look, gpus=[0, 1]), replica("work_none", run=look))
+    for work, seen in (("work_one", [2]), ("work_two", [1, 2]), ("work_none", [])):
+        w.server.wait_report("ended", work)
+        log = w.server.log(work)
+        assert [i for i in range(3) if f"gpu {i}\n" in log] == seen and log.count("denied") == 3 - len(seen), (work, log)
+    assert files[0].read_text() == "gpu 0\n"
+    w.server.want()
+    wait("all gone", lambda: not w.replicas())
+    print("devices")
+
+
 def leftovers(w):
     """What is left in the background ends with the work; the cgroups are removed."""
     w.server.want(replica("work_left", run="(trap '' TERM HUP; setsid sleep 300 & setsid sh -c 'sleep 301 & sleep 302') & sleep 0.3; exit 6"))
@@ -130,4 +155,7 @@ with World() as world:
     if not any("cores" in m for m in facts["missing"]):
         cores(world)
     leftovers(world)
+if not any("mounts" in m for m in facts["missing"]):
+    with World() as world:
+        devices(world)
 without_root()

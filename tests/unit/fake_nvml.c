@@ -22,6 +22,7 @@ int nvmlDeviceGetName(const void *device, char *name, unsigned length);
 int nvmlDeviceGetUUID(const void *device, char *uuid, unsigned length);
 int nvmlDeviceGetMemoryInfo(const void *device, struct memory *memory);
 int nvmlDeviceGetPciInfo_v3(const void *device, struct pci *pci);
+int nvmlDeviceGetMinorNumber(const void *device, unsigned *minor);
 const char *nvmlErrorString(int code);
 
 static int number(const char *variable, int otherwise)
@@ -82,6 +83,13 @@ int nvmlDeviceGetMemoryInfo(const void *device, struct memory *memory)
 int nvmlDeviceGetPciInfo_v3(const void *device, struct pci *pci)
 {
     *pci = (struct pci){.bus = 0x19 + index_of(device)};
+    return 0;
+}
+
+/* The driver counts the other way round. */
+int nvmlDeviceGetMinorNumber(const void *device, unsigned *minor)
+{
+    *minor = (unsigned)number("FAKE_NVML_GPUS", 0) - 1 - index_of(device);
     return 0;
 }
 

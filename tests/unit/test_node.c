@@ -282,6 +282,7 @@ static void test_nvml(void **state)
     assert_string_equal(m->gpus[7].model, "H100");
     assert_string_equal(m->gpus[7].address, "0000:20:00.0");
     assert_int_equal(m->gpus[7].memory_mib, 81559);
+    assert_string_equal(m->gpus[7].device, "/dev/nvidia0");
     assert_string_equal(m->gpus[1].uuid, "GPU-00000001-0000-0000-0000-000000000000");
     /* no driver, no device, a device that is lost, no library */
     *m = (struct machine){0};
