@@ -125,7 +125,7 @@ struct refusal bid_add(struct market *m, const struct market_bid *bid)
     m->bids[slot] = (struct bid){.id = bid->id, .tenant = tenant_find(m, bid->tenant), .batch = m->batch,
         .tie_key = siphash((struct hash_key){batch_seed, 0}, &bid->request_key, sizeof bid->request_key),
         .pending_limit = -1, .notice = bid->notice, .minimum_run = bid->minimum_run, .term = bid->term,
-        .restart_cost = bid->restart_measured ? MIN(bid->restart_cost, bid->restart_measured) : bid->restart_cost,
+        .restart_cost = bid->restart_cost, .restart_measured = bid->restart_measured,
         .startup = bid->startup, .class = class, .reserved = reserved, .renew = bid->renew, .urgent = bid->urgent, .credits = bid->credits};
     bid_limits(&m->bids[slot], bid);
     m->classes[class].bids++;

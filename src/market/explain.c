@@ -69,6 +69,7 @@ bool market_bid_view(const struct market *m, market_id bid, time_ms now, struct 
     ret->rate = l->rate / 1000;
     ret->limit = l->limit_rate / 1000;
     ret->asks = l->ask_rate / 1000;
+    ret->stay = l->firm || l->state == LEASE_VACATING ? 0 : lease_bonus(m, l) / 1000;
     if (l->charging && now > l->accrued_to) {
         int128 sum = l->charge_sum + (int128)l->rate * (now - l->accrued_to);
         udollar whole = narrow_checked(l->currency == CURRENCY_MONEY ? sum / RATE_SCALE : sum / 1000 * l->exchange / RATE_SCALE);

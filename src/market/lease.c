@@ -24,15 +24,17 @@ static bool lease_backs_off(const struct market *m, const struct bid *b)
            b->displaced_at[b->preemptions % ARRAY_COUNT(b->displaced_at)] > m->now - 24 * HOUR_MS;
 }
 
-/* The restart cost spread over H, decaying to 0 over H while it is out of the money, and forfeited for
- * H after its limit was cut. */
+/* The restart cost, as far as it was measured, spread over H; it decays to 0 over H while the lease is
+ * out of the money, and is forfeited for H after its limit was cut. */
 int64_t lease_bonus(const struct market *m, const struct lease *l)
 {
     const struct bid *b = &m->bids[l->bid];
     time_ms horizon = MAX(m->settings[SETTING_HORIZON_MS], 1);
     if (l->fresh || (b->cut_at && b->cut_at > m->now - horizon))
         return 0;
-    int64_t cost = lease_backs_off(m, b) ? 2 * b->restart_cost : b->restart_cost;
+    udollar cost = b->restart_measured ? MIN(b->restart_cost, b->restart_measured) : b->restart_cost;
+    if (lease_backs_off(m, b))
+        cost = MIN(2 * cost, b->restart_cost);
     int64_t bonus = horizon == HOUR_MS ? cost * 1000 : mul_div_floor(cost, 1000 * HOUR_MS, horizon);
     if (l->out_since == TIME_NEVER)
         return bonus;
@@ -547,9 +549,12 @@ static bool lease_reask(struct market *m, uint32_t lease)
     return true;
 }
 
+/* At the price exactly, too: there the guide puts whoever stands in the way of a better bid. The post
+ * is rounded down, so the exact price counts. */
 static void money_watch(struct market *m, struct lease *l)
 {
-    bool out = l->limit_rate < (int128)m->pools[l->pool].post * l->units_milli;
+    const struct pool *p = &m->pools[l->pool];
+    bool out = l->limit_rate <= (int128)(p->marginal + p->scarcity) * l->units_milli;
     if (!out)
         l->out_since = TIME_NEVER;
     else if (l->out_since == TIME_NEVER)

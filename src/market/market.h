@@ -488,6 +488,7 @@ struct market_bid_view {
     udollar menu_charged, menu_charged_now; /* of these, by the menu alone: no transfer, no displacement, no price refund */
     udollar transfer, displacement, refunded; /* the others; refunded: what it got back as a victim */
     int64_t done_permille;     /* of its declared work, kept by checkpoints */
+    udollar stay;              /* per hour: by so much a newcomer must be worth more; what its loss costs beyond its surplus */
 };
 /* false where there is no such bid. */
 bool market_bid_view(const struct market *m, market_id bid, time_ms now, struct market_bid_view *ret);

@@ -264,7 +264,7 @@ struct bid {
     int64_t pending_limit; /* a change that waits for the minimum run or term to end; -1 none */
     uint32_t *limits; /* of every alternative as declared; NULL where all are `limit` */
     time_ms notice, minimum_run, term;
-    udollar restart_cost, charged;
+    udollar restart_cost, restart_measured, charged; /* measured: 0 where it is not known */
     udollar transfer_paid, displaced, refunded; /* over all attempts; paid to victims, got as one */
     time_ms startup;
     time_ms cut_at;      /* its limit was cut last; 0 never */

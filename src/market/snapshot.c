@@ -5,7 +5,7 @@
 #include "base/sort.h"
 #include "market/calendar.h"
 
-#define SNAPSHOT_FORMAT 4
+#define SNAPSHOT_FORMAT 5
 
 struct codec {
     struct buf *out; /* NULL: reading */
@@ -280,7 +280,7 @@ static void code_bid(struct codec *c, struct bid *b)
     code_u64(c, &b->tie_key);
     code_u64(c, &b->batch);
     int64_t *numbers[] = {&b->value, &b->limit, &b->pending_limit, &b->notice, &b->minimum_run, &b->term,
-                          &b->restart_cost, &b->charged, &b->transfer_paid, &b->displaced, &b->refunded, &b->startup,
+                          &b->restart_cost, &b->restart_measured, &b->charged, &b->transfer_paid, &b->displaced, &b->refunded, &b->startup,
                           &b->cut_at, &b->displaced_at[0], &b->displaced_at[1], &b->displaced_at[2], &b->displaced_at[3]};
     for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
         code_i64(c, numbers[i]);

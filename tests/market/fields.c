@@ -110,6 +110,7 @@ static bool view_field(struct scenario *s, const struct track *t, struct str fie
     } fields[] = {{"rate", v.rate},
                   {"limit", v.limit},
                   {"asks", v.asks},
+                  {"stay", v.stay},
                   {"charged", known ? v.charged_now : t->charged},
                   {"units", (number)v.units_milli * 1000},
                   {"alternative", (number)v.alternative * ONE},

@@ -213,6 +213,7 @@ static void on_allocated(struct world *w, struct track *t, const struct market_e
         world_fail(w, "%s is allocated nothing", NAME(w, t->id));
     t->state = e->allocated.ready ? TRACK_READY : TRACK_ASSIGNED;
     t->attempt = e->attempt;
+    t->out_since = 0;
     t->alternative = e->allocated.alternative;
     t->pool = e->allocated.pool;
     t->units_milli = e->allocated.units_milli;
@@ -482,6 +483,7 @@ void model_check(struct world *w)
         return;
     model_check_standing(w);
     model_check_idle(w);
+    model_check_stay(w);
     if (w->watch_rates && w->just_ticked) {
         model_check_freedom(w);
         model_check_sellers(w);
@@ -565,6 +567,8 @@ static void on_lease_command(struct world *w, const struct market_command *c)
 static void on_change(struct world *w, const struct market_command *c)
 {
     struct track *t = world_track(w, c->change.bid);
+    if (c->change.limit < t->first_limit)
+        t->cut_at = w->now;
     if (t->state == TRACK_WAITING)
         t->first_limit = c->change.limit;
     else

@@ -31,6 +31,7 @@ int128 model_asks_sum(const struct track *t, time_ms to);
 /* model_laws.c */
 void model_check_standing(struct world *w);
 void model_check_idle(struct world *w);
+void model_check_stay(struct world *w);
 void model_check_freedom(struct world *w);
 void model_check_sellers(struct world *w);
 void model_check_eviction(struct world *w, const struct track *t);

@@ -208,6 +208,51 @@ void model_check_eviction(struct world *w, const struct track *t)
         world_fail(w, "invariant 29: %s is preempted by price in its firm term", NAME(w, t->id));
 }
 
+/* ---- invariant 33: what stays put, and for how long
+ * ---------------------------------------------------------- */
+
+static void watch_price(const struct world *w, struct track *t)
+{
+    const struct tag *tag = world_tag(w, t->pool);
+    const struct market_alternative *a = &t->alternatives[t->alternative];
+    udollar first = t->alternatives[0].limit, limit = t->first_limit;
+    if (limit != first)
+        limit = (udollar)((int128)limit * a->limit / MAX(first, 1));
+    else
+        limit = a->limit;
+    bool out = tag && limit - a->transfer < tag->marginal + tag->scarcity;
+    if (!out || t->state != TRACK_RUNNING)
+        t->out_since = 0;
+    else if (t->out_since == 0 && w->just_ticked)
+        t->out_since = w->now;
+}
+
+/* Never above what a restart was measured to cost, doubled up to what was declared after four
+ * preemptions; nothing after H out of the money or within H of a cut. */
+void model_check_stay(struct world *w)
+{
+    time_ms horizon = market_setting(w->m, SETTING_HORIZON_MS);
+    for (size_t i = 0; i < w->active_count; i++) {
+        struct track *t = &w->tracks[w->active[i]];
+        struct market_bid_view v;
+        if (!model_is_simple(t) || t->state != TRACK_RUNNING || !market_bid_view(w->m, t->id, w->now, &v))
+            continue;
+        watch_price(w, t);
+        udollar cost = t->spec.restart_measured ? MIN(t->spec.restart_cost, t->spec.restart_measured)
+                                                : t->spec.restart_cost;
+        if (t->preemptions >= 4)
+            cost = MIN(2 * cost, t->spec.restart_cost);
+        if (v.stay < 0 || v.stay > (udollar)((int128)cost * HOUR_MS / horizon))
+            world_fail(w, "invariant 33: %s has a stay bonus of %lld µ$ an hour, a restart costs %lld",
+                       NAME(w, t->id), (long long)v.stay, (long long)cost);
+        bool cut = t->cut_at && t->cut_at > w->now - horizon;
+        bool out = t->out_since && t->out_since <= w->now - horizon;
+        if (v.stay && (cut || out))
+            world_fail(w, "invariant 33: %s has a stay bonus of %lld µ$ an hour after %s", NAME(w, t->id),
+                       (long long)v.stay, cut ? "a cut of its limit" : "the horizon out of the money");
+    }
+}
+
 /* ---- invariants 25 and 26: sellers
  * ------------------------------------------------------------------------------ */
 

@@ -62,6 +62,8 @@ struct track {
     udollar quoted; /* a deadline: what it costs at most */
     time_ms latest; /* start of its placeholder */
     bool committed;
+    time_ms cut_at;    /* its limit was cut last; 0 never */
+    time_ms out_since; /* below the posted price without a break since; 0 not so */
     udollar pending;   /* a change of the limit that waits for the minimum run; -1 none */
     bool stands;       /* it was ready: it may be on its nodes */
     int64_t top_limit; /* at which its nodes were given: µ$ × thousandths of a unit an hour */
