@@ -24,11 +24,11 @@ time_ms bid_term(const struct market *m, const struct bid *b)
     return b->term ? b->term : m->settings[SETTING_TERM_MS];
 }
 
+/* At least until it can be gone where the next tick sends it away. */
 static time_ms escrow_span(const struct market *m, const struct bid *b)
 {
-    if (class_form(m, &m->classes[b->class])->kind == BID_FIRM)
-        return b->term ? b->term : m->settings[SETTING_TERM_MS];
-    return bid_minimum_run(m, b) + b->notice;
+    time_ms least = m->settings[SETTING_TICK_MS] + b->notice + m->settings[SETTING_KILL_MS], term = bid_term(m, b);
+    return MAX(term ? term : bid_minimum_run(m, b) + b->notice, least);
 }
 
 void note(struct market *m, const struct plan *plan)

@@ -498,10 +498,23 @@ void lease_set_limit(struct market *m, uint32_t lease)
     charge_rate(m, lease, rate_now(m, l));
 }
 
-static bool term_affords(const struct market *m, const struct lease *l, time_ms term)
+/* What another term needs in escrow beyond what is there. */
+static int128 term_escrow(const struct lease *l, time_ms term)
 {
     int128 rate = (int128)(l->limit_rate + l->transfer_rate) * l->exchange / 1000;
-    return purse_covers(&m->tenants[m->bids[l->bid].tenant].purses[l->currency], rate * term / RATE_SCALE + 1 - l->escrow);
+    return MAX(rate * term / RATE_SCALE + 1 - l->escrow, (int128)0);
+}
+
+static void term_renew(struct market *m, uint32_t lease, time_ms term)
+{
+    struct lease *l = &m->leases[lease];
+    struct purse *purse = &m->tenants[m->bids[l->bid].tenant].purses[l->currency];
+    udollar more = purse->limited ? narrow_checked(term_escrow(l, term)) : 0;
+    purse->held += more;
+    l->escrow += more;
+    l->term_until = m->now + term;
+    charge_rate(m, lease, rate_now(m, l));
+    l->locked_rate = l->rate;
 }
 
 void lease_reprice(struct market *m, uint32_t lease)
@@ -523,10 +536,8 @@ void lease_term_end(struct market *m, uint32_t lease)
     struct candidate c = bid_candidate(m, b);
     bool goes_on = !l->claim && (m->pools[l->pool].claims == 0 || claim_bound(m, l) >= m->now + term) && candidate_affords(m, &c);
     if (goes_on && b->renew && b->pending_limit < 0 && l->limit_rate >= asks &&
-        term_affords(m, l, term)) {
-        l->term_until = m->now + term;
-        charge_rate(m, lease, rate_now(m, l));
-        l->locked_rate = l->rate;
+        purse_covers(&m->tenants[b->tenant].purses[l->currency], term_escrow(l, term))) {
+        term_renew(m, lease, term);
         return;
     }
     lease_firm_count(m, l, -1);

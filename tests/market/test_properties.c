@@ -120,6 +120,7 @@ static const uint64_t once_seeds[] = {
     29, 84, 167, 1433,   /* a lost contact took back the menu charge of its last seconds, not what went to victims */
     401,                 /* why: a bid that nobody had tried since starts at the limit that it has */
     518,                 /* quote: a term whose later slots are cheaper than the moment */
+    316, 1781,           /* a term that ended between ticks spent more than its budget */
 };
 static const uint64_t restored_seeds[] = {271, 759, 991, 1274, 1343}; /* ties under a heap that moved */
 static const uint64_t reversed_seeds[] = {168, 308}; /* two ends of one workload in a batch */
