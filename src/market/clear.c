@@ -416,7 +416,7 @@ static void clear_whole(struct market *m)
 {
     if (m->dual == NULL) {
         m->dual = xcalloc(1, sizeof *m->dual);
-        dual_init(m->dual, m);
+        dual_init(m->dual, m, (struct dual_scope){0});
         dual_solve(m->dual, COLD_ROUNDS);
     }
     full_clear(m, m->dual);

@@ -13,10 +13,11 @@ static uint64_t mix(uint64_t a, uint64_t b)
 
 /* What the curves say of a pool: sums, so that their order is nothing. Pools that ask differently do
  * not post the same price. */
-static uint64_t pool_sign(const struct market *m, uint32_t pool)
+static uint64_t pool_sign(const struct dual *d, uint32_t pool)
 {
+    const struct market *m = d->m;
     const struct pool *p = &m->pools[pool];
-    uint64_t sign = p->use_count ? mix((uint64_t)p->lowest_ask, (uint64_t)p->highest_ask) : 0;
+    uint64_t sign = p->use_count ? mix((uint64_t)p->lowest_ask, (uint64_t)p->highest_ask) + dual_owners_sign(d, pool) : 0;
     for (uint32_t i = 0; i < p->use_count; i++) {
         const struct curve *c = &m->curves[p->uses[i].curve];
         const struct curve_line *l = &c->lines[p->uses[i].line];
@@ -51,7 +52,7 @@ static void groups_find(struct dual *d)
     const struct market *m = d->m;
     struct signed_pool *signs = xcalloc(m->pool_count, sizeof *signs);
     for (uint32_t i = 1; i < m->pool_count; i++)
-        signs[i - 1] = (struct signed_pool){pool_sign(m, i), i};
+        signs[i - 1] = (struct signed_pool){pool_sign(d, i), i};
     sort(signs, m->pool_count - 1, sizeof *signs, signed_compare, NULL);
     d->pools = xcalloc(m->pool_count, sizeof *d->pools);
     d->group_of = xcalloc(m->pool_count, sizeof *d->group_of);
@@ -140,27 +141,31 @@ static int slope_compare(const void *x, const void *y, const void *context)
     return c ? c : COMPARE(a->transfer, b->transfer);
 }
 
-static void curve_take(struct dual *d, uint32_t curve)
+void dual_curve_add(struct dual *d, uint32_t curve, const struct curve *book, market_id owner)
 {
     const struct curve *c = &d->m->curves[curve];
-    struct dual_curve dc = {.curve = curve, .first = d->slope_count};
+    struct dual_curve dc = {.curve = curve, .first = d->slope_count, .book = book, .owner = owner};
     for (uint32_t i = 0; i < c->line_count; i++) {
         const struct curve_line *l = &c->lines[i];
+        if (dual_leaves_out(d, l->pool, owner))
+            continue;
         int64_t unit = l->scale * (SLOPE_ONE / 1000000);
         ARRAY_RESERVE(d->slopes, d->slope_count, d->slope_capacity);
         d->slopes[d->slope_count++] = (struct slope){.group = d->group_of[l->pool], .unit = unit,
             .a = mul_div_ceil(l->ratio, unit, RATIO_ONE), .transfer = l->transfer, .scale = l->scale};
     }
-    struct slope *s = d->slopes + dc.first;
-    sort(s, c->line_count, sizeof *s, slope_compare, NULL);
-    for (uint32_t i = 0; i < c->line_count; i++)
+    uint32_t count = d->slope_count - dc.first;
+    struct slope *s = count ? d->slopes + dc.first : NULL;
+    sort(s, count, sizeof *s, slope_compare, NULL);
+    for (uint32_t i = 0; i < count; i++)
         if (dc.count == 0 || s[dc.count - 1].a != s[i].a || s[dc.count - 1].group != s[i].group)
             s[dc.count++] = s[i];
     d->slope_count = dc.first + dc.count;
     ARRAY_RESERVE(d->curves, d->curve_count, d->curve_capacity);
-    d->curve_at[curve] = d->curve_count + 1;
+    if (owner == 0)
+        d->curve_at[curve] = d->curve_count + 1;
     d->curves[d->curve_count++] = dc;
-    d->bid_count += c->bid_count;
+    d->bid_count += book->bid_count;
 }
 
 /* By group, the curves that have a line there. */
@@ -190,9 +195,10 @@ static void uses_find(struct dual *d)
     xfree(last);
 }
 
-void dual_init(struct dual *d, struct market *m)
+void dual_init(struct dual *d, struct market *m, struct dual_scope scope)
 {
-    *d = (struct dual){.m = m};
+    *d = (struct dual){.m = m, .scope = scope};
+    dual_sellers_find(d);
     groups_find(d);
     for (uint32_t i = 0; i < d->group_count; i++) {
         struct dual_group *g = &d->groups[i];
@@ -201,16 +207,13 @@ void dual_init(struct dual *d, struct market *m)
         g->price = CLAMP(p->guide, g->lowest_ask, MARKET_RATE_MAX + 1);
     }
     d->curve_at = xcalloc(m->curve_count, sizeof *d->curve_at);
-    for (uint32_t i = 1; i < m->curve_count; i++)
-        if (m->curves[i].bid_count) {
-            ladder_sum(&m->curves[i]);
-            curve_take(d, i);
-        }
+    dual_books_find(d, m);
     uses_find(d);
 }
 
 void dual_fini(struct dual *d)
 {
+    dual_books_fini(d);
     void *arrays[] = {d->groups, d->group_of, d->pools, d->asks, d->curves, d->curve_at, d->slopes, d->uses};
     for (size_t i = 0; i < ARRAY_COUNT(arrays); i++)
         xfree(arrays[i]);
@@ -338,7 +341,7 @@ static void curve_response(struct dual *d, const struct dual_curve *dc, int64_t 
 {
     struct envelope e;
     envelope_find(d, dc, &e);
-    const struct curve *c = &d->m->curves[dc->curve];
+    const struct curve *c = dc->book;
     int64_t above = 0;
     for (uint32_t i = 0; i < e.count; i++) {
         const struct bundle *b = &e.bundles[e.stretches[i].bundle];
@@ -418,11 +421,14 @@ int64_t bid_margin(const struct dual *d, const struct bid *b, uint32_t *ret_grou
 {
     const struct class *k = &d->m->classes[b->class];
     const struct form *f = &d->m->forms[k->form];
+    market_id owner = d->fates ? d->fates[b->tenant].owner : 0;
     int64_t best = 0;
     *ret_group = UINT32_MAX;
     *ret_units = 0;
     for (uint32_t i = 0; i < f->used_count; i++) {
         const struct line *l = &f->lines[i];
+        if (dual_leaves_out(d, l->pool, owner))
+            continue;
         int64_t units = l->replica_milli * k->replicas;
         int64_t net = (bid_value(b, l->alternative) - l->transfer - d->groups[d->group_of[l->pool]].price) * units;
         if (net > best) {
@@ -434,13 +440,19 @@ int64_t bid_margin(const struct dual *d, const struct bid *b, uint32_t *ret_grou
     return best;
 }
 
-/* Bids of a rung, one by one. */
-static void rung_response(struct dual *d, const struct curve *c, uint32_t tick)
+/* A rung's list has all of the curve's bids, whichever copy it stands in. */
+static bool bid_counts(const struct dual *d, const struct dual_curve *dc, const struct bid *b)
 {
-    for (uint32_t bid = c->rungs[tick - c->base].first; bid; bid = d->m->bids[bid].rung_next) {
+    return d->fates == NULL || (!d->fates[b->tenant].out && d->fates[b->tenant].owner == dc->owner);
+}
+
+/* Bids of a rung, one by one. */
+static void rung_response(struct dual *d, const struct dual_curve *dc, uint32_t index)
+{
+    for (uint32_t bid = dc->book->rungs[index].first; bid; bid = d->m->bids[bid].rung_next) {
         uint32_t group;
         int64_t units;
-        if (bid_margin(d, &d->m->bids[bid], &group, &units) > 0)
+        if (bid_counts(d, dc, &d->m->bids[bid]) && bid_margin(d, &d->m->bids[bid], &group, &units) > 0)
             d->groups[group].demand += units;
     }
 }
@@ -467,7 +479,7 @@ void curve_demand(struct dual *d, const struct dual_curve *dc, bool exact)
     }
     struct envelope e;
     envelope_find(d, dc, &e);
-    const struct curve *c = &d->m->curves[dc->curve];
+    const struct curve *c = dc->book;
     uint32_t end = c->rung_count; /* rungs from here on are done */
     for (uint32_t i = 0; i < e.count && end > 0; i++) {
         uint32_t first, last;
@@ -476,7 +488,7 @@ void curve_demand(struct dual *d, const struct dual_curve *dc, bool exact)
         if (high < end)
             bundle_share(d, &e.bundles[e.stretches[i].bundle], c->units_above[high] - c->units_above[end], 1);
         for (uint32_t j = MIN(low, high); j < high; j++)
-            rung_response(d, c, c->base + j);
+            rung_response(d, dc, j);
         end = MIN(end, low);
     }
 }
@@ -530,13 +542,14 @@ void dual_settle(struct dual *d)
                 group_settle(d, &d->groups[i]);
 }
 
-static int128 rung_bound(struct dual *d, const struct curve *c, uint32_t index)
+static int128 rung_bound(struct dual *d, const struct dual_curve *dc, uint32_t index)
 {
     int128 sum = 0;
     uint32_t group;
     int64_t units;
-    for (uint32_t bid = c->rungs[index].first; bid; bid = d->m->bids[bid].rung_next)
-        sum += bid_margin(d, &d->m->bids[bid], &group, &units);
+    for (uint32_t bid = dc->book->rungs[index].first; bid; bid = d->m->bids[bid].rung_next)
+        if (bid_counts(d, dc, &d->m->bids[bid]))
+            sum += bid_margin(d, &d->m->bids[bid], &group, &units);
     return sum;
 }
 
@@ -545,7 +558,7 @@ static int128 curve_bound(struct dual *d, const struct dual_curve *dc)
 {
     struct envelope e;
     envelope_find(d, dc, &e);
-    const struct curve *c = &d->m->curves[dc->curve];
+    const struct curve *c = dc->book;
     int128 sum = 0;
     uint32_t end = c->rung_count;
     for (uint32_t i = 0; i < e.count && end > 0; i++) {
@@ -559,7 +572,7 @@ static int128 curve_bound(struct dual *d, const struct dual_curve *dc)
             sum += (value + SLOPE_ONE - 1) / SLOPE_ONE;
         }
         for (uint32_t j = MIN(low, high); j < high; j++)
-            sum += rung_bound(d, c, j);
+            sum += rung_bound(d, dc, j);
         end = MIN(end, low);
     }
     return sum;

@@ -40,6 +40,24 @@ struct slope {
 struct dual_curve {
     uint32_t curve;
     uint32_t first, count; /* in dual.slopes, steepest first */
+    const struct curve *book; /* its ladder: the curve's own, or of those bids alone that count here */
+    market_id owner;          /* of those bids: pools that it sells in are left out; 0 = the rest */
+};
+
+/* Whose demand counts. */
+struct dual_scope {
+    bool affiliates;  /* what a seller's affiliates bid in its pools is left out: the menu; false: the bound */
+    uint32_t without; /* a tenant, with its affiliates, that is left out altogether; 0 = none */
+};
+
+struct fate { /* of a tenant's bids */
+    market_id owner; /* that sells somewhere, too; 0 = none */
+    bool out;
+};
+
+struct sold { /* nodes of this owner stand in this pool */
+    uint32_t pool;
+    market_id owner;
 };
 
 struct dual {
@@ -56,11 +74,17 @@ struct dual {
     struct slope *slopes;
     uint32_t slope_count, slope_capacity;
     uint32_t *uses; /* by group: dual curves that have it */
+    struct dual_scope scope;
+    struct fate *fates; /* by tenant; NULL where everybody's bids count alike */
+    struct sold *sold;  /* by pool */
+    uint32_t sold_count, sold_capacity;
+    struct curve **books; /* copies */
+    uint32_t book_count, book_capacity;
     uint64_t bid_count;
 };
 
 /* Groups, supply and curves as they stand; prices from the last guide. */
-void dual_init(struct dual *d, struct market *m);
+void dual_init(struct dual *d, struct market *m, struct dual_scope scope);
 void dual_fini(struct dual *d);
 /* `rounds` of the volume algorithm; leaves prices and quotas. */
 void dual_solve(struct dual *d, uint32_t rounds);
@@ -73,6 +97,15 @@ void curve_demand(struct dual *d, const struct dual_curve *c, bool exact);
 /* D at the present prices, µ$ × thousandths an hour: from above, by rungs. Its share of supply alone. */
 int128 dual_bound(struct dual *d);
 int128 dual_supply_bound(const struct dual *d);
+/* demand.c: the ladders that count, by dual_curve_add; what is known of sellers comes first. */
+void dual_sellers_find(struct dual *d);
+void dual_books_find(struct dual *d, struct market *m);
+void dual_books_fini(struct dual *d);
+void dual_curve_add(struct dual *d, uint32_t curve, const struct curve *book, market_id owner);
+/* Whether that owner's bids are not counted in the pool. */
+bool dual_leaves_out(const struct dual *d, uint32_t pool, market_id owner);
+/* Pools that different owners sell in do not share a price. */
+uint64_t dual_owners_sign(const struct dual *d, uint32_t pool);
 /* full.c: everything that waits, led by the quotas. */
 void full_clear(struct market *m, struct dual *d);
 /* The best margin of one bid at the present prices, exact; 0 where none is above 0. */

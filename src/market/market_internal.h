@@ -579,6 +579,13 @@ int64_t candidate_price(const struct market *m, const struct candidate *c, const
 /* Firm: whether some alternative is worth its forward price; true for the rest. */
 bool candidate_affords(const struct market *m, const struct candidate *c);
 
+/* ---- demand.c: owners ------------------------------------------------------------------------------------------------------------ */
+
+/* Its owner where that sells somewhere, too; else 0. */
+market_id tenant_owner(const struct market *m, uint32_t tenant);
+/* Whether a seller of that owner has nodes in the pool. */
+bool pool_sold_by(const struct market *m, uint32_t pool, market_id owner);
+
 /* ---- seat.c: leases by what their loss costs -------------------------------------------------------------------------------- */
 
 void seats_add(struct market *m, uint32_t lease);

@@ -131,7 +131,7 @@ static bool pools_are_joined(const struct dual *d)
 
 static void guide_find(struct market *m, struct dual *d, uint32_t rounds)
 {
-    dual_init(d, m);
+    dual_init(d, m, (struct dual_scope){.affiliates = true});
     /* a small book can afford more */
     uint32_t afford = (uint32_t)CLAMP(40000 / (d->slope_count + 1), rounds, COLD_ROUNDS);
     if (pools_are_joined(d))
@@ -158,7 +158,7 @@ void menu_post(struct market *m, time_ms since)
 void menu_gap(struct market *m)
 {
     struct dual d;
-    dual_init(&d, m);
+    dual_init(&d, m, (struct dual_scope){0});
     int128 bound = dual_bound(&d);
     dual_fini(&d);
     m->surplus = narrow_checked(m->surplus_sum / 1000);

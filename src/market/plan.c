@@ -61,7 +61,8 @@ static bool site_admit(const struct market *m, const struct candidate *c, const 
     /* The post of the pool that gave `best`, at which this site would just be let in. */
     int64_t units = candidate_units(c, at), there = mul_checked(candidate_net(c, at), units);
     udollar price = div_ceil(there - (site->limit_rate - site->ask_rate), units);
-    if (c->term == 0 && price <= m->pools[at->pool].guide) {
+    bool is_left_out = m->seller_owners.count && pool_sold_by(m, at->pool, m->tenants[c->tenant_slot].owner);
+    if (c->term == 0 && price <= m->pools[at->pool].guide && !is_left_out) {
         plan->noted_pool = at->pool;
         plan->noted_price = price;
     }
