@@ -348,6 +348,7 @@ void engine_follow(struct engine *e, const struct market_event *m)
     case EVENT_RESIZED:
         resized(e, w, m);
         break;
+    case EVENT_BLOCK_POSTED: /* a price for one project alone: its quotes and bills say it */
     case EVENT_QUOTED: /* of what no command of the engine asks for yet */
     case EVENT_RESERVED:
         break;

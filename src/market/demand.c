@@ -127,7 +127,7 @@ static struct moved *moved_find(const struct dual *d, uint32_t *ret_count)
     const struct market *m = d->m;
     struct moved *all = NULL;
     uint32_t count = 0, capacity = 0;
-    for (uint32_t i = 1; i < m->bid_count; i++) {
+    for (uint32_t i = 1; i < m->bid_count && d->fates; i++) {
         const struct bid *b = &m->bids[i];
         const struct fate *fate = &d->fates[b->tenant];
         if (!b->on_curve || (!fate->out && fate->owner == 0))
@@ -188,9 +188,9 @@ static void books_copy(struct dual *d)
 void dual_books_find(struct dual *d, struct market *m)
 {
     fates_find(d);
-    for (uint32_t i = 1; i < m->curve_count && d->scope.without == 0; i++)
+    for (uint32_t i = 1; i < m->curve_count && !d->scope.apart; i++)
         ladder_sum(&m->curves[i]);
-    if (d->fates) {
+    if (d->fates || d->scope.apart) {
         books_copy(d);
         return;
     }

@@ -504,7 +504,7 @@ static bool group_fits(struct dual *d, struct dual_group *g, int64_t price, bool
 }
 
 /* The least price at which the demand fits, found from where it stands. */
-static void group_settle(struct dual *d, struct dual_group *g)
+void dual_settle_group(struct dual *d, struct dual_group *g)
 {
     bool exact = d->bid_count <= EXACT_BIDS;
     int64_t grain = exact ? 0 : g->price / 2048, low = g->lowest_ask - 1, high = g->price, step = g->price / 512 + 1;
@@ -539,7 +539,7 @@ void dual_settle(struct dual *d)
     for (int round = 0; round < 2; round++)
         for (uint32_t i = 0; i < d->group_count; i++)
             if (d->groups[i].use_count || round == 0)
-                group_settle(d, &d->groups[i]);
+                dual_settle_group(d, &d->groups[i]);
 }
 
 static int128 rung_bound(struct dual *d, const struct dual_curve *dc, uint32_t index)
@@ -578,15 +578,38 @@ static int128 curve_bound(struct dual *d, const struct dual_curve *dc)
     return sum;
 }
 
+static int128 group_supply_bound(const struct dual *d, const struct dual_group *g)
+{
+    int128 sum = 0;
+    for (uint32_t i = 0; i < g->step_count; i++) {
+        const struct ask_step *s = &d->asks[g->first_step + i];
+        sum += (int128)s->units * MAX(g->price - s->ask, 0);
+    }
+    return sum;
+}
+
 int128 dual_supply_bound(const struct dual *d)
 {
     int128 sum = 0;
     for (uint32_t i = 0; i < d->group_count; i++)
-        for (uint32_t j = 0; j < d->groups[i].step_count; j++) {
-            const struct ask_step *s = &d->asks[d->groups[i].first_step + j];
-            sum += (int128)s->units * MAX(d->groups[i].price - s->ask, 0);
-        }
+        sum += group_supply_bound(d, &d->groups[i]);
     return sum;
+}
+
+int128 dual_bound_group(struct dual *d, const struct dual_group *g)
+{
+    int128 sum = group_supply_bound(d, g);
+    for (uint32_t i = 0; i < g->use_count; i++)
+        sum += curve_bound(d, &d->curves[d->uses[g->first_use + i]]);
+    return sum;
+}
+
+bool dual_is_joined(const struct dual *d)
+{
+    for (uint32_t i = 0; i < d->curve_count; i++)
+        if (d->curves[i].count > 1)
+            return true;
+    return false;
 }
 
 int128 dual_bound(struct dual *d)

@@ -47,6 +47,7 @@ struct dual_curve {
 /* Whose demand counts. */
 struct dual_scope {
     bool affiliates;  /* what a seller's affiliates bid in its pools is left out: the menu; false: the bound */
+    bool apart;       /* all ladders are copies: the market is left untouched */
     uint32_t without; /* a tenant, with its affiliates, that is left out altogether; 0 = none */
 };
 
@@ -90,6 +91,12 @@ void dual_fini(struct dual *d);
 void dual_solve(struct dual *d, uint32_t rounds);
 /* Twice over the groups in order: each price goes to the least whole µ$ at which its demand fits. */
 void dual_settle(struct dual *d);
+/* The same for one group, the others' prices held. */
+void dual_settle_group(struct dual *d, struct dual_group *g);
+/* What of D at the present prices has to do with a group: its supply, and all demand that may use it. */
+int128 dual_bound_group(struct dual *d, const struct dual_group *g);
+/* Whether some demand may choose between groups. */
+bool dual_is_joined(const struct dual *d);
 /* Units (milli) with an ask at or below the price. */
 int64_t group_supply(const struct dual *d, const struct dual_group *g, int64_t price);
 /* Demand of one curve, by group, at the present prices; exact: rungs that a border cuts are met bid by bid. */

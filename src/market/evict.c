@@ -280,7 +280,7 @@ static void walk_offer(struct walk *w, struct plan *best)
     const struct line *at;
     site.limit_rate = w->value;
     site.transfer_rate = mul_checked(w->line->transfer, site.units_milli);
-    site.rate = w->value - menu_best(w->m, w->c, &at);
+    site.rate = w->value - menu_best_common(w->m, w->c, &at);
     if (w->c->urgent)
         site.rate = MAX(site.rate, site.ask_rate);
     int64_t gain = walk_gain(w, &site);
@@ -288,6 +288,7 @@ static void walk_offer(struct walk *w, struct plan *best)
         site_fini(&site);
         return;
     }
+    site_large(w->m, w->c, &site);
     site.victims = xcalloc(w->s->victim_count + 1, sizeof *site.victims);
     for (uint32_t i = 0; i < w->s->victim_count; i++)
         site.victims[site.victim_count++] = w->s->victims[i];

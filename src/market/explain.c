@@ -130,7 +130,7 @@ static void line_fill(const struct market *m, const struct candidate *c, const s
     const struct line *best_at;
     int64_t best = menu_best(m, c, &best_at), units = site->count ? site->units_milli : candidate_units(c, at);
     const struct pool *p = &m->pools[site->count ? site->pool : at->pool];
-    int64_t value = mul_checked(candidate_net(c, at), units), post = mul_checked(c->term ? candidate_price(m, c, at) : p->post, units);
+    int64_t value = mul_checked(candidate_net(c, at), units), post = mul_checked(candidate_price(m, c, at), units);
     int64_t rate = site->count ? site->rate : best > 0 ? value - best : post;
     ret->fits = true;
     ret->starts_now = site->count > 0;
@@ -289,8 +289,9 @@ static void why_holders(const struct market *m, const struct bid *b, struct mark
     }
 }
 
-static void why_room(const struct market *m, const struct class *class, struct market_why *ret, bool *ret_node)
+static void why_room(const struct market *m, const struct bid *b, struct market_why *ret, bool *ret_node)
 {
+    const struct class *class = &m->classes[b->class];
     const struct form *f = class_form(m, class);
     *ret_node = false;
     for (uint32_t i = 0; i < f->line_count; i++) {
@@ -302,7 +303,7 @@ static void why_room(const struct market *m, const struct class *class, struct m
         if (ret->pool && free <= ret->free_milli)
             continue;
         ret->pool = p->id;
-        ret->post = p->post;
+        ret->post = tenant_post(m, b->tenant, f->lines[i].pool);
         ret->alternative = f->lines[i].alternative;
         ret->needed_milli = mul_checked(f->lines[i].replica_milli, class->replicas);
         ret->free_milli = free;
@@ -347,7 +348,7 @@ bool market_why(const struct market *m, market_id bid, struct market_why *ret)
         return true;
     const struct class *class = &m->classes[b->class];
     bool has_node, is_protected;
-    why_room(m, class, ret, &has_node);
+    why_room(m, b, ret, &has_node);
     why_holders(m, b, ret, &is_protected);
     ret->ahead = b->waiting ? tree_rank(m, class->waiting, b) : 0;
     if (!b->parked)

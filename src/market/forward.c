@@ -172,7 +172,7 @@ int64_t forward_price(const struct market *m, uint32_t pool, time_ms from, time_
 
 int64_t candidate_price(const struct market *m, const struct candidate *c, const struct line *line)
 {
-    return c->term ? forward_price(m, line->pool, m->now, m->now + c->term) : m->pools[line->pool].post;
+    return c->term ? forward_price(m, line->pool, m->now, m->now + c->term) : tenant_post(m, c->tenant_slot, line->pool);
 }
 
 bool candidate_affords(const struct market *m, const struct candidate *c)

@@ -93,9 +93,11 @@ void market_free(struct market *m)
         xfree(m->leases[i].asks);
         xfree(m->leases[i].owed);
     }
+    for (uint32_t i = 0; i < m->tenant_count; i++)
+        xfree(m->tenants[i].blocks);
     void *arrays[] = {m->nodes, m->pools, m->classes, m->forms, m->curves, m->free_classes, m->free_forms, m->free_curves,
                       m->bids, m->free_bids, m->leases, m->free_leases, m->tenants, m->accounts, m->parked, m->vacating,
-                      m->touched, m->fresh, m->terms};
+                      m->touched, m->fresh, m->terms, m->blocks};
     for (size_t i = 0; i < ARRAY_COUNT(arrays); i++)
         xfree(arrays[i]);
     map_fini(&m->node_by_id);
@@ -260,6 +262,14 @@ static struct refusal owner_set(struct market *m, const struct market_command *c
     return accept();
 }
 
+/* What was worked out outside the writer. */
+static struct refusal computed_take(struct market *m, const struct market_command *c)
+{
+    if (c->computed.work != WORK_LARGE_TENANTS)
+        return refuse(REFUSED_UNSUPPORTED, "work");
+    return large_take(m, c->computed.result) ? accept() : refuse(REFUSED_STATE, "result");
+}
+
 /* Bids that their project could not pay for try again. */
 static void parked_release(struct market *m)
 {
@@ -387,7 +397,7 @@ static struct refusal command_apply(struct market *m, const struct market_comman
         m->clear_all = true;
         return accept();
     case MARKET_COMPUTED:
-        return refuse(REFUSED_UNSUPPORTED, "result");
+        return computed_take(m, c);
     }
     return refuse(REFUSED_UNKNOWN, "type");
 }
@@ -432,6 +442,11 @@ static void digest_batch(struct market *m, size_t first)
             words[4] = e->posted.pool;
             words[5] = (uint64_t)e->posted.guide;
             words[6] = (uint64_t)e->posted.scarcity;
+            break;
+        case EVENT_BLOCK_POSTED:
+            words[4] = e->block.pool;
+            words[5] = e->block.tenant;
+            words[6] = (uint64_t)e->block.post;
             break;
         case EVENT_CHARGED:
             words[4] = (uint64_t)e->charged.amount;
@@ -519,9 +534,9 @@ uint64_t market_digest(const struct market *m)
 
 void market_compute(const struct market *m, enum market_work work, struct buf *out)
 {
-    (void)m;
-    (void)work;
     buf_clear(out);
+    if (work == WORK_LARGE_TENANTS)
+        large_compute(m, out);
 }
 
 time_ms market_deadline(const struct market *m)

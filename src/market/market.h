@@ -159,7 +159,7 @@ enum market_setting {
     SETTING_TERM_MS,            /* default term, 4 h */
     SETTING_KILL_MS,            /* after the notice, until the nodes are counted free: 10 s */
     SETTING_CHECKPOINT_MS,      /* T_ckpt, 1 h: most that a victim gets back */
-    SETTING_LARGE_TENANT_PERMILLE,
+    SETTING_LARGE_TENANT_PERMILLE, /* of a pool's units, from which on a tenant pays its block's price; 1,000: nobody does */
     SETTING_SWEEP_CANDIDATES,
     SETTING_HOLD,               /* 1: bids only enter the book; nothing starts, moves or is displaced */
     SETTING_STARVING_TICKS,     /* 40: value above the menu for so long and never fitting */
@@ -325,6 +325,7 @@ enum market_event_type {
                            it; RELEASED and ALLOCATED of the next attempt follow together when it has left */
     EVENT_REFUSED,      /* a command changed nothing; index into the batch */
     EVENT_PRICE_POSTED, /* one pool's menu, at a tick */
+    EVENT_BLOCK_POSTED, /* the entry of a tenant that is large in the pool: what its block costs the others; after the pools */
     EVENT_CHARGED,      /* a lease's bill line, for a span at one rate */
     EVENT_ENTRY,        /* the ledger: amount from one account to another */
     EVENT_TICK_WANTED,  /* a free site was refused by a lagging price: tick within a second */
@@ -389,6 +390,11 @@ struct market_event {
             int64_t units_milli, free_milli, wanted_milli; /* wanted: standing bids at or above the post */
             uint64_t running, waiting;
         } posted;
+        struct {
+            market_id tenant, pool;
+            int64_t units_milli; /* its block there, affiliates' included, at the last look */
+            udollar post;        /* per unit-hour, from the marginal ask to the pool's own post */
+        } block;
         struct {
             enum market_charge kind;
             market_id tenant, pool;

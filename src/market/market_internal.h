@@ -286,6 +286,14 @@ struct purse { /* what a tenant may spend of one currency */
     udollar pledged; /* refunds that a lost contact may still take back */
 };
 
+/* What a block of one tenant costs the others, for each unit of it: its own entry in a pool's menu. */
+struct block {
+    uint32_t tenant, pool;
+    int64_t units; /* milli, of it and its affiliates, in all pools that share the price */
+    udollar price; /* as it was worked out */
+    udollar post;  /* in force: never above the pool's own, never below its marginal ask */
+};
+
 struct tenant {
     market_id id;
     struct purse purses[2]; /* by currency; the budget of credits grows by what is refilled */
@@ -293,6 +301,8 @@ struct tenant {
     int128 refill_sum;      /* µ-credits × ms, beyond what was booked */
     time_ms refilled_to;
     market_id owner;
+    struct block *blocks; /* by pool; where it is large */
+    uint32_t block_count, block_capacity;
 };
 
 struct account {
@@ -335,6 +345,10 @@ struct market {
     uint32_t *vacating; /* leases */
     uint32_t vacating_count, vacating_capacity;
     struct map seller_owners; /* seller + 1 -> owner */
+    struct block *blocks;     /* worked out outside, in force from the next post on; by (tenant, pool) */
+    uint32_t block_count, block_capacity;
+    bool blocks_came;
+    time_ms blocks_at; /* when they came last; 0 = never */
     struct map node_by_id, bid_by_id, tenant_by_id, class_by_form;
     struct str_map form_by_key, pool_by_key, curve_by_key;
     struct map accounts_by[ACCOUNT_NAMES]; /* by kind and currency: id + 1 -> slot */
@@ -586,6 +600,23 @@ market_id tenant_owner(const struct market *m, uint32_t tenant);
 /* Whether a seller of that owner has nodes in the pool. */
 bool pool_sold_by(const struct market *m, uint32_t pool, market_id owner);
 
+/* ---- large.c: block prices --------------------------------------------------------------------------------------------------------- */
+
+/* Of tenants that are large in a pool, as bytes; nothing where there are none and were none. */
+void large_compute(const struct market *m, struct buf *out);
+/* They come back: false where the bytes are not such a result. What is not known any more is dropped. */
+bool large_take(struct market *m, struct str result);
+/* With the new menu. */
+void large_post(struct market *m);
+udollar block_post(const struct market *m, uint32_t tenant, uint32_t pool);
+/* A site that the common menu lets in, at the rate of the candidate's own. */
+void site_large(const struct market *m, const struct candidate *c, struct site *site);
+/* The price of a unit-hour at the moment. */
+static inline udollar tenant_post(const struct market *m, uint32_t tenant, uint32_t pool)
+{
+    return m->tenants[tenant].block_count ? block_post(m, tenant, pool) : m->pools[pool].post;
+}
+
 /* ---- seat.c: leases by what their loss costs -------------------------------------------------------------------------------- */
 
 void seats_add(struct market *m, uint32_t lease);
@@ -598,6 +629,9 @@ void seats_update(struct market *m, uint32_t lease);
 
 /* v − t − post × q, best over what the candidate declares; at least 0. Milli-rate. */
 int64_t menu_best(const struct market *m, const struct candidate *c, const struct line **ret_at);
+/* The same at the entries of those that are not large: what decides where a bid may stand, so that bids of
+ * a class are let in alike. */
+int64_t menu_best_common(const struct market *m, const struct candidate *c, const struct line **ret_at);
 void menu_post(struct market *m, time_ms since);
 void menu_gap(struct market *m);
 int64_t menu_round(int64_t scarcity);

@@ -19,6 +19,13 @@ int64_t menu_best(const struct market *m, const struct candidate *c, const struc
     return best;
 }
 
+int64_t menu_best_common(const struct market *m, const struct candidate *c, const struct line **ret_at)
+{
+    struct candidate common = *c;
+    common.tenant_slot = 0;
+    return menu_best(m, &common, ret_at);
+}
+
 /* Rounded down to three significant digits. */
 int64_t menu_round(int64_t scarcity)
 {
@@ -121,20 +128,12 @@ static void pool_tell(struct market *m, uint32_t pool)
     e->posted.waiting = p->waiting;
 }
 
-static bool pools_are_joined(const struct dual *d)
-{
-    for (uint32_t i = 0; i < d->curve_count; i++)
-        if (d->curves[i].count > 1)
-            return true;
-    return false;
-}
-
 static void guide_find(struct market *m, struct dual *d, uint32_t rounds)
 {
     dual_init(d, m, (struct dual_scope){.affiliates = true});
     /* a small book can afford more */
     uint32_t afford = (uint32_t)CLAMP(40000 / (d->slope_count + 1), rounds, COLD_ROUNDS);
-    if (pools_are_joined(d))
+    if (dual_is_joined(d))
         dual_solve(d, afford);
     dual_settle(d);
     for (uint32_t i = 0; i < d->group_count; i++)
@@ -151,6 +150,7 @@ void menu_post(struct market *m, time_ms since)
         group_post(m, d, &d->groups[i], since ? m->now - since : TIME_NEVER);
     for (uint32_t i = 1; i < m->pool_count; i++)
         pool_tell(m, i);
+    large_post(m);
     m->dual = d;
 }
 

@@ -46,14 +46,16 @@ static bool site_admit(const struct market *m, const struct candidate *c, const 
 {
     struct site *site = &plan->site;
     const struct line *at;
-    int64_t best = menu_best(m, c, &at);
+    int64_t best = menu_best_common(m, c, &at);
     site->limit_rate = mul_checked(candidate_net(c, line), site->units_milli);
     site->transfer_rate = mul_checked(line->transfer, site->units_milli);
     if (site->limit_rate - reentry_cost(m, c, site->limit_rate) < site->ask_rate)
         return false;
     site->rate = site->limit_rate - best;
-    if (site->rate >= site->ask_rate)
+    if (site->rate >= site->ask_rate) {
+        site_large(m, c, site);
         return true;
+    }
     if (c->urgent) {
         site->rate = site->ask_rate;
         return true;
@@ -96,7 +98,7 @@ static void dear_add(const struct market *m, const struct candidate *c, const st
         return;
     struct site *site = &plan.site;
     (void)site_admit(m, c, line, &plan);
-    (void)menu_best(m, c, &best);
+    (void)menu_best_common(m, c, &best);
     int64_t net = site->limit_rate - site->ask_rate;
     dear->cheapest |= best && best->pool == line->pool;
     if (net >= reentry_cost(m, c, site->limit_rate) && (dear->site.count == 0 || net > dear->net)) {

@@ -5,7 +5,7 @@
 #include "base/sort.h"
 #include "market/calendar.h"
 
-#define SNAPSHOT_FORMAT 5
+#define SNAPSHOT_FORMAT 6
 
 struct codec {
     struct buf *out; /* NULL: reading */
@@ -334,6 +334,19 @@ static void code_class(struct codec *c, struct market *m, uint32_t slot)
         c->in->bad = true;
 }
 
+static void code_blocks(struct codec *c, struct block **blocks, uint32_t *count, uint32_t *capacity)
+{
+    *blocks = code_array(c, *blocks, count, capacity, sizeof **blocks);
+    for (uint32_t i = 0; i < *count; i++) {
+        struct block *b = &(*blocks)[i];
+        code_u32(c, &b->tenant);
+        code_u32(c, &b->pool);
+        code_i64(c, &b->units);
+        code_i64(c, &b->price);
+        code_i64(c, &b->post);
+    }
+}
+
 static void code_tenant(struct codec *c, struct tenant *t)
 {
     code_u64(c, &t->id);
@@ -350,6 +363,7 @@ static void code_tenant(struct codec *c, struct tenant *t)
     code_i128(c, &t->refill_sum);
     code_i64(c, &t->refilled_to);
     code_u64(c, &t->owner);
+    code_blocks(c, &t->blocks, &t->block_count, &t->block_capacity);
 }
 
 static void code_head(struct codec *c, struct market *m)
@@ -461,6 +475,9 @@ static void code_market(struct codec *c, struct market *m)
     for (uint32_t i = 0; i < m->term_count; i++)
         code_term(c, &m->terms[i]);
     code_owners(c, m);
+    code_blocks(c, &m->blocks, &m->block_count, &m->block_capacity);
+    code_bool(c, &m->blocks_came);
+    code_i64(c, &m->blocks_at);
     code_slots(c, &m->parked, &m->parked_count, &m->parked_capacity);
     code_slots(c, &m->vacating, &m->vacating_count, &m->vacating_capacity);
 }
@@ -471,6 +488,14 @@ void market_snapshot(const struct market *m, struct buf *out)
     pack_u64(out, SNAPSHOT_FORMAT);
     code_market(&c, (struct market *)(uintptr_t)m); /* writing changes nothing */
     calendar_pack(m, out);
+}
+
+static bool blocks_hold(const struct market *m, const struct block *blocks, uint32_t count)
+{
+    bool ok = true;
+    for (uint32_t i = 0; i < count; i++)
+        ok &= blocks[i].tenant > 0 && blocks[i].tenant < m->tenant_count && blocks[i].pool > 0 && blocks[i].pool < m->pool_count;
+    return ok;
 }
 
 /* No slot may point outside its array, whatever the bytes say. */
@@ -503,6 +528,9 @@ static bool slots_hold(const struct market *m)
             ok &= m->leases[i].owed[j].tenant < m->tenant_count;
     for (uint32_t i = 0; i < m->vacating_count; i++)
         ok = ok && m->leases[m->vacating[i]].vacating_at == i;
+    ok &= blocks_hold(m, m->blocks, m->block_count);
+    for (uint32_t i = 1; i < m->tenant_count; i++)
+        ok &= blocks_hold(m, m->tenants[i].blocks, m->tenants[i].block_count);
     for (uint32_t i = 0; i < m->parked_count; i++)
         ok &= m->parked[i] < m->bid_count;
     for (uint32_t i = 0; i < m->free_form_count; i++)

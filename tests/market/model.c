@@ -340,6 +340,8 @@ static void on_charged(struct world *w, struct track *t, const struct market_eve
         t->attempt_charged += e->charged.amount;
         t->menu_charged += e->charged.amount;
     }
+    if (kind == CHARGE_REFUND)
+        w->taken_back -= e->charged.amount;
     if (kind == CHARGE_DISPLACEMENT) {
         t->displacement += e->charged.amount;
         w->displacement += e->charged.amount;
@@ -387,6 +389,25 @@ static void on_posted(struct world *w, const struct market_event *e)
     if (tag->scarcity < 0 || tag->scarcity > tag->guide - tag->marginal)
         world_fail(w, "invariant 21: scarcity %lld is posted, guide %lld, marginal %lld",
                    (long long)tag->scarcity, (long long)tag->guide, (long long)tag->marginal);
+}
+
+/* A large tenant's entry lies between the marginal ask and the pool's own; of two, the larger block's
+ * is no dearer. */
+static void on_block_posted(struct world *w, const struct market_event *e)
+{
+    const struct tag *tag = world_tag(w, e->block.pool);
+    if (e->block.post < tag->marginal || e->block.post > tag->marginal + tag->scarcity)
+        world_fail(w, "invariant 21: a block of %s pays %lld, the pool's menu is %lld", NAME(w, e->block.tenant),
+                   (long long)e->block.post, (long long)(tag->marginal + tag->scarcity));
+    for (size_t i = 0; i < w->block_count; i++) {
+        const struct block_tag *b = &w->blocks[i];
+        if (b->pool == e->block.pool && (b->units_milli < e->block.units_milli) != (b->post > e->block.post) &&
+            b->units_milli != e->block.units_milli && b->post != e->block.post)
+            world_fail(w, "invariant 24: of two blocks the larger one pays more: %lld and %lld", (long long)b->post,
+                       (long long)e->block.post);
+    }
+    ARRAY_RESERVE(w->blocks, w->block_count, w->block_capacity);
+    w->blocks[w->block_count++] = (struct block_tag){e->block.tenant, e->block.pool, e->block.units_milli, e->block.post};
 }
 
 /* ---- after a batch
@@ -732,6 +753,9 @@ void model_event(struct world *w, const struct market_event *e)
         return;
     case EVENT_PRICE_POSTED:
         on_posted(w, e);
+        return;
+    case EVENT_BLOCK_POSTED:
+        on_block_posted(w, e);
         return;
     case EVENT_ENTRY:
         on_entry(w, e);

@@ -23,7 +23,7 @@ void model_amounts_add(struct market_amounts *a, const struct market_amounts *b,
 bool model_amounts_within(const struct market_amounts *a, const struct market_amounts *cap);
 /* Whether that alternative may use the pool, were it empty. */
 bool model_eligible(const struct track *t, size_t alternative, const struct ground *g);
-/* v − t − best at that alternative in that pool. */
+/* v − t − best at that alternative in that pool, by the menu of those that are not large: what lets it in. */
 int64_t model_rate_at(const struct world *w, const struct track *t, size_t alternative,
                       const struct ground *g, udollar limit);
 /* Asks × time of this attempt. */

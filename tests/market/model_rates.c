@@ -144,14 +144,24 @@ bool model_eligible(const struct track *t, size_t alternative, const struct grou
            fits_empty(t, alternative, g);
 }
 
+/* What the menu asks of a tenant in a pool. */
+static int64_t post_of(const struct world *w, const struct ground *g, market_id tenant)
+{
+    const struct tag *tag = world_tag(w, g->view.pool);
+    int64_t post = tag ? tag->marginal + tag->scarcity : g->view.post;
+    for (size_t i = 0; i < w->block_count; i++)
+        if (w->blocks[i].tenant == tenant && w->blocks[i].pool == g->view.pool)
+            return MIN(post, w->blocks[i].post);
+    return post;
+}
+
 /* best of section 7: what it could have had at the posted prices over its own alternatives. */
-static int64_t best_of(const struct world *w, const struct track *t, udollar limit)
+static int64_t best_of(const struct world *w, const struct track *t, udollar limit, market_id tenant)
 {
     int64_t best = 0;
     for (size_t i = 0; i < w->ground_count; i++) {
         const struct ground *g = &w->ground[i];
-        const struct tag *tag = world_tag(w, g->view.pool);
-        int64_t post = tag ? tag->marginal + tag->scarcity : g->view.post;
+        int64_t post = post_of(w, g, tenant);
         for (size_t a = 0; a < t->spec.alternative_count; a++) {
             int64_t margin = limit_at(t, a, limit) - t->alternatives[a].transfer - post;
             if (margin <= 0 || !model_eligible(t, a, g))
@@ -180,12 +190,12 @@ int64_t model_rate_at(const struct world *w, const struct track *t, size_t alter
                       const struct ground *g, udollar limit)
 {
     int64_t value = limit_at(t, alternative, limit) - t->alternatives[alternative].transfer;
-    return value * units_there(t, alternative, &g->view.amounts) - best_of(w, t, limit);
+    return value * units_there(t, alternative, &g->view.amounts) - best_of(w, t, limit, 0);
 }
 
 int64_t model_rate(const struct world *w, const struct track *t, udollar limit)
 {
-    return limit_rate(t, limit) - best_of(w, t, limit);
+    return limit_rate(t, limit) - best_of(w, t, limit, t->spec.tenant);
 }
 
 /* What the model can recompute: one role of fixed size, whose price is that of the moment. */

@@ -35,7 +35,7 @@ struct swarm {
     uint32_t weights[OP_COUNT];
     uint32_t skus, nodes, per_rack, per_fabric, gpus, tenants, most_nodes, grid;
     bool firm, alternatives, levels, parts, shares, restart, cores, urgent;
-    bool owners;
+    bool owners, large;
     uint32_t bids;
 };
 
@@ -77,7 +77,8 @@ static void swarm_draw(struct swarm *s, uint64_t seed)
                              &s->shares, &s->restart,      &s->cores,  &s->urgent};
     for (size_t i = 0; i < ARRAY_COUNT(options); i++)
         *options[i] = chance(s, 50);
-    s->owners = seed >= SEED_MORE && chance(s, 60);
+    s->owners = seed >= SEED_MORE && chance(s, 40);
+    s->large = seed >= SEED_MORE && chance(s, 60);
 }
 
 /* One number out of [least, least + bound), in a format. One draw a call: the order in which
@@ -115,6 +116,8 @@ static void scene(struct sequence *q, struct swarm *s)
             some(s, b, " step=0.%02llu", 0, 20);
         buf_append_text(b, "\n");
     }
+    if (s->large)
+        some(s, b, "setting large_tenant 0.%02llu\n", 2, 60);
     if (s->owners) {
         some(s, b, "owner t%llu mill\n", 0, s->tenants);
         some(s, b, "owner t%llu mill\n", 0, s->tenants);

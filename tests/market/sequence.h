@@ -13,7 +13,7 @@ struct sequence {
     size_t count, capacity, fixed;
 };
 
-/* Seeds from here on draw owners besides; the others mean what they always meant. */
+/* Seeds from here on draw owners and large tenants besides; the others mean what they always meant. */
 #define SEED_MORE ((uint64_t)1 << 20)
 void sequence_make(struct sequence *q, uint64_t seed, size_t steps);
 void sequence_fini(struct sequence *q);

@@ -314,7 +314,7 @@ int main(int argc, char **argv)
                       argument(argc, argv, 4, 120));
     bool full = is_long();
     sequences("random events keep every invariant", 1, full ? 5000 : 85, full ? 250 : 120);
-    sequences("with owners, too", SEED_MORE, full ? 2000 : 15, full ? 250 : 120);
+    sequences("with owners and large tenants, too", SEED_MORE, full ? 2000 : 15, full ? 250 : 120);
     sequences_once();
     manners(full ? 200 : 15);
     printf("# %llu charged leases compared with a freer self\n1..%d\n", (unsigned long long)cases,

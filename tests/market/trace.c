@@ -101,6 +101,10 @@ void event_text(const struct market_events *events, const struct market_event *e
     case EVENT_PRICE_POSTED:
         menu_text(e, out);
         break;
+    case EVENT_BLOCK_POSTED:
+        buf_printf(out, "block of tenant %llu in pool %llu: %lld units at %lld", ULL(e->block.tenant), ULL(e->block.pool),
+                   LL(e->block.units_milli), LL(e->block.post));
+        break;
     case EVENT_REFUSED:
         buf_printf(out, "refused command %zu reason %d field %s: %lld %lld %lld", e->refused.index,
                    (int)e->refused.reason, e->refused.field ? e->refused.field : "-",

@@ -84,7 +84,7 @@ void world_free(struct world *w)
     for (size_t i = 0; i < w->track_count; i++)
         track_fini(&w->tracks[i]);
     void *arrays[] = {w->tracks, w->plots,  w->tags,    w->sums,   w->active,
-                      w->batch,  w->ground, w->limited, w->replies};
+                      w->batch,  w->ground, w->limited, w->replies, w->blocks};
     for (size_t i = 0; i < ARRAY_COUNT(arrays); i++)
         xfree(arrays[i]);
     map_fini(&w->track_by_id);
@@ -210,6 +210,9 @@ static void apply_batch(struct world *w)
     if (w->trace_digest)
         trace_events(w);
     model_commands(w);
+    for (size_t i = 0; i < w->batch_count; i++)
+        if (w->batch[i].type == MARKET_TICK)
+            w->block_count = 0;
     for (size_t i = 0; i < w->events.count; i++)
         model_event(w, &w->events.items[i]);
     w->just_ticked = false;

@@ -97,6 +97,12 @@ struct tag { /* one pool, as last posted */
     uint64_t steady; /* ticks in a row at which nothing of it moved */
 };
 
+struct block_tag { /* a large tenant's entry, as last posted */
+    market_id tenant, pool;
+    int64_t units_milli;
+    udollar post;
+};
+
 #define GROUND_RACKS_MAX 8
 struct ground { /* a pool, were it empty: nodes that stand together, at most */
     struct market_pool_view view;
@@ -126,6 +132,8 @@ struct world {
     size_t plot_count, plot_capacity;
     struct tag *tags;
     size_t tag_count, tag_capacity;
+    struct block_tag *blocks;
+    size_t block_count, block_capacity;
     struct ground *ground;
     size_t ground_count;
     bool ground_stale;
@@ -153,6 +161,7 @@ struct world {
         bool unlimited;
     } * limited;
     size_t limited_count, limited_capacity;
+    udollar taken_back;                 /* after a contact was lost, of all, so far */
     udollar displacement, compensation; /* of all, so far */
     uint64_t moving;                    /* tracks that hold another place */
     time_ms last_loss;                  /* of a node */

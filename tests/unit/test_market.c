@@ -71,6 +71,7 @@ static void follow(struct world *w, const struct market_event *e)
     case EVENT_MOVED:
     case EVENT_ENTRY:
     case EVENT_RESIZED:
+    case EVENT_BLOCK_POSTED:
     case EVENT_QUOTED:
     case EVENT_RESERVED:
         break;
