@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as a trace or a fleet of the simulator: the first byte says of which format. */
+#include "sim/cluster.h"
 #include "sim/hydra.h"
 #include "sim/input.h"
 #include "sim/itp.h"
+#include "sim/job.h"
 #include "sim/openb.h"
 #include "sim/spot.h"
 
@@ -55,12 +57,34 @@ static void fuzz_input(struct str bytes)
     input_unpack(bytes, &out, &err);
 }
 
+static void fuzz_jobs(unsigned kind, struct str bytes)
+{
+    struct error err;
+    struct jobs jobs = {};
+    struct cluster cluster = {};
+    struct buf text = copy_of(bytes);
+    if (kind == 0)
+        jobs_parse_csv(&jobs, "jobs", NULL, &text, &err);
+    else if (kind == 1)
+        jobs_parse_slurm(&jobs, "sacct", &text, &err);
+    else if (kind == 2)
+        jobs_parse_philly(&jobs, "philly", &text, &err);
+    else if (kind == 3)
+        jobs_parse_chronus(&jobs, "chronus", &text, &err);
+    else
+        cluster_parse(&cluster, "fleet", &text, &err);
+    jobs_settle(&jobs, 1000);
+    buf_fini(&text);
+    jobs_fini(&jobs);
+    cluster_fini(&cluster);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
         return 0;
     struct str rest = {(const char *)data + 1, size - 1};
-    switch (data[0] % 9) {
+    switch (data[0] % 14) {
     case 0:
         fuzz_input(rest);
         break;
@@ -101,6 +125,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             rest);
         break;
     default:
+        fuzz_jobs(data[0] % 14 - 9, rest);
         break;
     }
     return 0;

@@ -198,3 +198,9 @@ int csv_number(const struct csv *c, size_t column, struct csv_range range, int64
                         (long long)(range.most / range.scale));
     return 0;
 }
+
+int csv_number_given(const struct csv *c, size_t column, struct csv_range range, int64_t *ret,
+                     struct error *err)
+{
+    return c->fields[column].size ? csv_number(c, column, range, ret, err) : 0;
+}

@@ -55,3 +55,6 @@ struct csv_range {
 };
 int csv_number(const struct csv *c, size_t column, struct csv_range range, int64_t *ret,
                struct error *err);
+/* The same, but an empty field leaves *ret as it is. */
+int csv_number_given(const struct csv *c, size_t column, struct csv_range range, int64_t *ret,
+                     struct error *err);

@@ -96,6 +96,59 @@ static bool read_ticks(struct sim_options *o, const char *text)
            o->tick_first >= 0 && o->tick_first < o->tick_end;
 }
 
+static bool read_map(struct sim_options *o, const char *text)
+{
+    o->map = text;
+    return strchr(text, '=') != NULL;
+}
+
+static bool read_set(struct sim_options *o, const char *text)
+{
+    if (!strchr(text, '=') || o->set_count == SIM_LIST_MAX)
+        return false;
+    o->sets[o->set_count++] = text;
+    return true;
+}
+
+static bool read_until(struct sim_options *o, const char *text)
+{
+    return span_parse(str_from(text), &o->until) && o->until > 0;
+}
+
+static bool read_warmup(struct sim_options *o, const char *text)
+{
+    return span_parse(str_from(text), &o->warmup);
+}
+
+static bool read_failures(struct sim_options *o, const char *text)
+{
+    o->failures = text;
+    return *text != 0;
+}
+
+static bool read_seeds(struct sim_options *o, const char *text)
+{
+    return str_to_i64(str_from(text), &o->seeds) && o->seeds >= 2 && o->seeds <= 1000;
+}
+
+static bool read_sweep(struct sim_options *o, const char *text)
+{
+    o->sweep = text;
+    return strchr(text, '=') != NULL;
+}
+
+static bool read_compare(struct sim_options *o, const char *text)
+{
+    o->compare[o->compare[0] != NULL] = text;
+    return *text != 0 && *text != '-';
+}
+
+static bool read_out(struct sim_options *o, const char *text)
+{
+    o->out = text;
+    return *text != 0;
+}
+
 static const struct option options[SIM_OPTION_COUNT] = {
     [OPTION_TRACE] = {"trace", "FORMAT:FILE", "the workloads; --trace help lists the formats",
                       read_trace, "FORMAT:FILE"},
@@ -118,6 +171,24 @@ static const struct option options[SIM_OPTION_COUNT] = {
     [OPTION_TICKS] = {"ticks", "FIRST-END",
                       "cant-be-late: only windows that lie in these ticks, END not included",
                       read_ticks, "FIRST-END"},
+    [OPTION_MAP] = {"map", "OURS=THEIRS,…", "csv: other names of columns", read_map,
+                    "pairs of column names"},
+    [OPTION_SET] = {"set", "KEY=VALUE",
+                    "a setting of the market or of the world (docs/sim.md); may be repeated",
+                    read_set, "KEY=VALUE, at most 64 times"},
+    [OPTION_UNTIL] = {"until", "SPAN", "stop after so long: 12h, 7d", read_until, "a span above 0"},
+    [OPTION_WARMUP] = {"warmup", "SPAN", "do not count what comes before", read_warmup, "a span"},
+    [OPTION_FAILURES] = {"failures", "FILE|mtbf=SPAN",
+                         "nodes that fail: node,down,back in a file, or drawn for each node",
+                         read_failures, "a file, or mtbf=SPAN,repair=SPAN"},
+    [OPTION_SEEDS] = {"seeds", "N", "so many runs: means and 95 % intervals", read_seeds,
+                      "2 to 1000"},
+    [OPTION_SWEEP] = {"sweep", "KEY=A,B,…", "one run for each value", read_sweep, "KEY=A,B,…"},
+    [OPTION_COMPARE] = {"compare", "A B", "two policies side by side, paired by seed", read_compare,
+                        "two names of policies"},
+    [OPTION_OUT] = {"out", "DIR",
+                    "write summary.json, workloads.csv, series.csv, timing.json, report.html",
+                    read_out, "a folder"},
     [OPTION_HELP] = {"help", NULL, "print this help", read_json, ""},
 };
 
@@ -141,8 +212,12 @@ static size_t option_find(struct str name)
 
 int sim_options_parse(int argc, const char *const *argv, struct sim_options *ret, struct error *err)
 {
-    *ret = (struct sim_options){
-        .seed = 1, .saturate_milli = 1300, .limit = INT64_MAX, .tick_end = INT64_MAX};
+    *ret = (struct sim_options){.seed = 1,
+                                .saturate_milli = 1300,
+                                .limit = INT64_MAX,
+                                .tick_end = INT64_MAX,
+                                .until = INT64_MAX,
+                                .seeds = 1};
     for (int i = 1; i < argc; i++) {
         struct str value = str_from(argv[i]);
         if (!str_starts(value, STR("--")))
@@ -163,6 +238,9 @@ int sim_options_parse(int argc, const char *const *argv, struct sim_options *ret
         if (options[index].argument && !joined)
             text = argv[i];
         int status = option_take(ret, index, text, err);
+        if (status == 0 && index == OPTION_COMPARE && !ret->compare[1])
+            status = ++i == argc ? error_set(err, -EINVAL, "--compare: names two policies")
+                                 : option_take(ret, index, argv[i], err);
         if (status)
             return status;
     }

@@ -22,6 +22,15 @@ enum sim_option {
     OPTION_LIMIT,
     OPTION_THROUGHPUT,
     OPTION_TICKS,
+    OPTION_MAP,
+    OPTION_SET,
+    OPTION_UNTIL,
+    OPTION_WARMUP,
+    OPTION_FAILURES,
+    OPTION_SEEDS,
+    OPTION_SWEEP,
+    OPTION_COMPARE,
+    OPTION_OUT,
     OPTION_HELP,
     SIM_OPTION_COUNT,
 };
@@ -43,6 +52,15 @@ struct sim_options {
     int64_t limit;
     const char *throughput;
     int64_t tick_first, tick_end; /* [first, end) */
+    const char *map;
+    const char *sets[SIM_LIST_MAX]; /* "key=value" */
+    size_t set_count;
+    int64_t until, warmup; /* ms; until: TIME_NEVER where not given */
+    const char *failures;  /* a file, or "mtbf=SPAN[,repair=SPAN]" */
+    int64_t seeds;
+    const char *sweep;      /* "key=a,b,c" */
+    const char *compare[2]; /* policies */
+    const char *out;
 };
 
 /* Fills `ret` from the words behind `sim`; -EINVAL with a text where they do not fit. */

@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static struct report_item *item_add(struct report *r, const char *key)
 {
@@ -51,6 +52,11 @@ void report_real(struct report *r, const char *key, double value)
 void report_text(struct report *r, const char *key, const char *value)
 {
     item_add(r, key)->text = value;
+}
+
+double report_value(const struct report_item *item)
+{
+    return item->text || strcmp(item->json, "null") == 0 ? (double)NAN : strtod(item->json, NULL);
 }
 
 void report_json(const struct report *r, struct buf *out)

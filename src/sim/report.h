@@ -18,12 +18,15 @@ struct report_item {
 struct report {
     struct report_item items[REPORT_ITEMS_MAX];
     size_t count;
+    struct buf whole; /* printed instead, where it is not empty: of a run that is many */
 };
 
 /* `key` and `value` must outlive the report. */
 void report_integer(struct report *r, const char *key, int64_t value);
 void report_real(struct report *r, const char *key, double value);
 void report_text(struct report *r, const char *key, const char *value);
+/* As a number; NaN where it is a text. */
+double report_value(const struct report_item *item);
 void report_json(const struct report *r, struct buf *out);
 void report_table(const struct report *r, struct buf *out);
 /* The shortest decimal that reads back as the same number. */

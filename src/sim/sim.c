@@ -13,7 +13,9 @@
 #define EXIT_FAILED 1
 #define EXIT_USAGE 2
 
-static const struct sim_format *const formats[] = {&format_openb, &format_spot, &format_hydra, &format_itp};
+static const struct sim_format *const formats[] = {&format_openb,  &format_spot,   &format_hydra,
+                                                   &format_itp,    &format_csv,    &format_slurm,
+                                                   &format_philly, &format_chronus};
 
 static const struct sim_format *format_find(const char *name)
 {
@@ -56,8 +58,8 @@ static const char *policy_default(const struct sim_format *f, char storage[32])
 static int fleet_check(const struct sim_options *o, const struct sim_format *f, struct error *err)
 {
     if (f->fleet && !o->given[OPTION_FLEET])
-        return error_set(err, -EINVAL, "--fleet: a trace of format %s needs one: --fleet %s:FILE",
-                         f->name, f->fleet);
+        return error_set(err, -EINVAL, "--fleet: a trace of format %s needs one: --fleet %s%sFILE",
+                         f->name, f->fleet, *f->fleet ? ":" : "");
     if (f->fleet && *o->fleet.format && strcmp(o->fleet.format, f->fleet) != 0)
         return error_set(err, -EINVAL,
                          "--fleet: %s: a trace of format %s takes %s:", o->fleet.format, f->name,
@@ -91,14 +93,18 @@ static int run(struct sim_options *o, const struct sim_format *f)
         o->policy = policy_default(f, storage);
     if (check(o, f, &err))
         return complain(&err, EXIT_USAGE);
-    struct report report = {};
-    if (f->run(o, &report, &err))
-        return complain(&err, EXIT_FAILED);
+    struct report report = {.whole = BUF_INIT(BUF_LIMIT_DEFAULT)};
+    int status = f->run(o, &report, &err);
     _cleanup_buf_ struct buf out = BUF_INIT(BUF_LIMIT_DEFAULT);
-    if (o->json)
+    if (status == 0 && report.whole.size)
+        buf_append_str(&out, buf_str(&report.whole));
+    else if (status == 0 && o->json)
         report_json(&report, &out);
-    else
+    else if (status == 0)
         report_table(&report, &out);
+    buf_fini(&report.whole);
+    if (status)
+        return complain(&err, EXIT_FAILED);
     bool written = fwrite(out.data, 1, out.size, stdout) == out.size && fflush(stdout) == 0;
     return written ? 0 : EXIT_FAILED;
 }

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Virtual time: traces and fleets as people have them, the life of a job under every scheduler, and
+ * that nothing is lost, doubled or decided by chance. */
+#include "sim/baseline.h"
+#include "sim/experiment.h"
+#include "sim/repeat.h"
+
+#include "base/hash.h"
+#include "base/memory.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+static struct buf text_of(const char *text)
+{
+    struct buf b = BUF_INIT(1 << 20);
+    buf_append_text(&b, text);
+    return b;
+}
+
+/* ---- files ---- */
+
+static void csv_says_what_it_says(void **state)
+{
+    (void)state;
+    struct jobs jobs = {};
+    struct error err;
+    _cleanup_buf_ struct buf text = text_of(
+        "submit,run,tenant,replicas,gpus,memory_gb,limit,preemptible,level,deadline,end,note\n"
+        "2026-01-01T00:10:00Z,60.5,a,2,8,64,2.5,false,rack,2026-01-01T01:00:00Z,,x\n"
+        "2026-01-01T00:00:00Z,3600,b,,0.5,,,,,,failed,y\n");
+    assert_int_equal(jobs_parse_csv(&jobs, "t.csv", NULL, &text, &err), 0);
+    jobs_settle(&jobs, 10);
+    assert_int_equal(jobs.count, 2);
+    assert_true(str_is(jobs.items[0].tenant, "b"));
+    assert_int_equal(jobs.items[0].end, JOB_FAILS);
+    assert_int_equal(jobs.items[0].amounts.gpu_milli, 500);
+    assert_int_equal(jobs.items[0].limit, -1);
+    assert_int_equal(jobs.items[1].submit, 600000);
+    assert_int_equal(jobs.items[1].deadline, HOUR_MS);
+    assert_int_equal(jobs.items[1].run, 60500);
+    assert_int_equal(jobs.items[1].replicas, 2);
+    assert_int_equal(jobs.items[1].amounts.memory_mib, 64 * 1024);
+    assert_int_equal(jobs.items[1].limit, 2500000);
+    assert_int_equal(jobs.items[1].level, LEVEL_RACK);
+    assert_false(jobs.items[1].preemptible);
+    jobs_fini(&jobs);
+}
+
+static void csv_is_refused_by_line_and_column(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *complaint;
+    } cases[] = {
+        {"submit,run,gpus\n0,1,1\n0,1,1.5\n", "t.csv:3: gpus: whole GPUs, or a share below 1"},
+        {"submit,gpus\n0,1\n", "t.csv:1: no column run|duration|run_time"},
+        {"submit,run,preemptible\n0,1,maybe\n",
+         "t.csv:2: preemptible: \"maybe\", allowed is true or false"},
+        {"submit,run,end\n0,1,lost\n",
+         "t.csv:2: end: \"lost\", allowed is finished, failed or cancelled"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct jobs jobs = {};
+        struct error err;
+        _cleanup_buf_ struct buf text = text_of(cases[i].text);
+        assert_true(jobs_parse_csv(&jobs, "t.csv", NULL, &text, &err) < 0);
+        assert_string_equal(err.text, cases[i].complaint);
+        jobs_fini(&jobs);
+    }
+}
+
+static void sacct_is_read(void **state)
+{
+    (void)state;
+    struct jobs jobs = {};
+    struct error err;
+    _cleanup_buf_ struct buf text = text_of(
+        "JobID|JobName|Account|Submit|Start|Elapsed|Timelimit|State|NNodes|NCPUS|ReqMem|AllocTRES\n"
+        "7|train|vision|2026-03-01T10:00:00|2026-03-01T10:05:00|1-02:00:00|2-00:00:00|COMPLETED|2|"
+        "64|64Gn|billing=64,cpu=64,gres/gpu:h100=16,gres/gpu=16,mem=512G,node=2\n"
+        "7.batch|batch|vision|2026-03-01T10:05:00|2026-03-01T10:05:00|1-02:00:00||COMPLETED|1|32||"
+        "\n"
+        "8|x|vision|2026-03-01T10:01:00|Unknown|00:00:00|UNLIMITED|PENDING|1|1||\n"
+        "9|y|nlp|2026-03-01T10:01:00|2026-03-01T10:02:00|00:30|01:00:00|CANCELLED by 1000|1|4|8G|\n"
+        "10|z|nlp|2026-03-01T10:01:30|2026-03-01T10:09:30|00:00:00|01:00:00|CANCELLED by "
+        "1|1|4|2Gc|\n"
+        "11|o|nlp|2026-03-01T11:00:00|2026-03-01T11:00:00|00:10:00|01:00:00|OUT_OF_MEMORY|1|4||\n");
+    assert_int_equal(jobs_parse_slurm(&jobs, "sacct", &text, &err), 0);
+    jobs_settle(&jobs, 100);
+    assert_int_equal(jobs.count, 4);
+    assert_int_equal(jobs.skipped, 2);
+    const struct job *train = &jobs.items[0];
+    assert_int_equal(train->run, 26 * HOUR_MS);
+    assert_int_equal(train->estimate, 48 * HOUR_MS);
+    assert_int_equal(train->replicas, 2);
+    assert_int_equal(train->amounts.gpu_milli, 8000);
+    assert_int_equal(train->amounts.core_milli, 32000);
+    assert_int_equal(train->amounts.memory_mib, 256 * 1024);
+    assert_true(str_is(train->accelerator, "h100"));
+    assert_int_equal(jobs.items[1].end, JOB_IS_CANCELLED);
+    assert_int_equal(jobs.items[1].run, 30000);
+    assert_int_equal(jobs.items[1].amounts.memory_mib, 8 * 1024);
+    assert_int_equal(jobs.items[2].patience, 8 * 60000);
+    assert_int_equal(jobs.items[2].amounts.memory_mib, 8 * 1024);
+    assert_int_equal(jobs.items[3].end, JOB_FAILS);
+    jobs_fini(&jobs);
+}
+
+static void fleets_are_told_apart(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t count;
+        const char *name, *sku;
+        int64_t gpu_milli, core_milli, memory_mib;
+    } cases[] = {
+        {"count,name,accelerator,gpus,cpus,memory_gb,per_rack\n5,n,H100,8,96,1024,2\n", 5, "n-5",
+         "h100-8x", 8000, 96000, 1 << 20},
+        {"NODELIST|CPUS|MEMORY|GRES\ngpu[01-03,07]|64|512000|gpu:a100:4(S:0-1)\ngpu01|64|512000|"
+         "x\n",
+         4, "gpu07", "a100-4x", 4000, 64000, 512000},
+        {"NODELIST   CPUS MEMORY GRES\nc1  8+  16000  (null)\n", 1, "c1", "cpu-8", 0, 8000, 16000},
+        {"{\"items\":[{\"metadata\":{\"name\":\"k1\",\"labels\":{\"nvidia.com/gpu.product\":"
+         "\"NVIDIA-H100-80GB-HBM3\"}},\"status\":{\"allocatable\":{\"cpu\":\"95500m\",\"memory\":"
+         "\"1048576Ki\",\"nvidia.com/gpu\":\"8\"}}}]}",
+         1, "k1", "h100-8x", 8000, 95500, 1024},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct cluster c = {};
+        struct error err = {};
+        _cleanup_buf_ struct buf text = text_of(cases[i].text);
+        assert_int_equal(cluster_parse(&c, "fleet", &text, &err), 0);
+        assert_int_equal(c.count, cases[i].count);
+        const struct cluster_node *last = &c.nodes[c.count - 1];
+        assert_true(str_is(last->name, cases[i].name));
+        assert_true(str_is(last->sku, cases[i].sku));
+        assert_int_equal(last->amounts.gpu_milli, cases[i].gpu_milli);
+        assert_int_equal(last->amounts.core_milli, cases[i].core_milli);
+        assert_int_equal(last->amounts.memory_mib, cases[i].memory_mib);
+        cluster_fini(&c);
+    }
+    struct cluster c = {};
+    struct error err;
+    _cleanup_buf_ struct buf plain = text_of("PARTITION AVAIL TIMELIMIT NODES STATE NODELIST\n");
+    assert_true(cluster_parse(&c, "fleet", &plain, &err) < 0);
+    assert_non_null(strstr(err.text, "sinfo -N -o '%N|%c|%m|%G'"));
+    cluster_fini(&c);
+}
+
+/* ---- lives ---- */
+
+/* Two nodes of two GPUs. */
+static void small(struct experiment *x, const char *rows)
+{
+    struct error err;
+    _cleanup_buf_ struct buf fleet =
+        text_of("count,name,accelerator,gpus,cpus,memory_gb\n2,n,T4,2,8,32\n");
+    _cleanup_buf_ struct buf trace =
+        text_of("submit,run,name,tenant,replicas,gpus,cpus,limit,end\n");
+    buf_append_text(&trace, rows);
+    *x = (struct experiment){.world = world_options_default()};
+    assert_int_equal(jobs_parse_csv(&x->jobs, "t", NULL, &trace, &err), 0);
+    jobs_settle(&x->jobs, 1000000);
+    assert_int_equal(cluster_parse(&x->cluster, "f", &fleet, &err), 0);
+    assert_int_equal(experiment_set(x, "minimum_run_ms=0", &err), 0);
+}
+
+static const struct world_job *named(const struct world *w, const char *name)
+{
+    for (size_t i = 0; i < w->arrived; i++)
+        if (str_is(w->jobs[i].job->name, name))
+            return &w->jobs[i];
+    fail();
+    return NULL;
+}
+
+static void a_higher_bid_preempts_and_work_is_kept(void **state)
+{
+    (void)state;
+    struct experiment x;
+    struct world w;
+    struct market_record record = {};
+    small(&x, "0,3600,low,a,2,2,1,0.5,\n1800,600,high,b,2,2,1,2.0,\n");
+    experiment_run(&x, &scheduler_market, 1, &w, &record);
+    const struct world_job *low = named(&w, "low"), *high = named(&w, "high");
+    assert_int_equal(low->state, WORLD_FINISHED);
+    assert_int_equal(low->attempts, 2);
+    assert_int_equal(low->stops, 1);
+    assert_int_equal(low->lost, 0);
+    assert_int_equal(low->kept, 3600000);
+    /* the notice lets it save; then 5 s to start */
+    assert_int_equal(high->first_start, 1800000 + 20000 + 5000);
+    assert_int_equal(high->ended, high->first_start + 600000);
+    /* it goes on where it was: 60 s of restart, no work twice */
+    assert_int_equal(low->ended, high->ended + 5000 + 60000 + 3600000 - (1800000 - 5000));
+    assert_true(high->cost > low->cost / 6);
+    assert_int_equal(low->cost + high->cost, record.charged);
+    world_fini(&w);
+    experiment_fini(&x);
+}
+
+static void a_lost_node_takes_back_to_the_last_checkpoint(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < 2; s++) {
+        const struct scheduler *scheduler = s ? &scheduler_fifo : &scheduler_market;
+        struct experiment x;
+        struct world w;
+        struct market_record record = {};
+        struct world_failure failures[] = {{0, 2705000, 6000000}, {1, 2705000, 6000000}};
+        small(&x, "0,7200,only,a,1,1,1,2.0,\n");
+        x.world.failures = failures;
+        x.world.failure_count = 2;
+        experiment_run(&x, scheduler, 1, &w, &record);
+        const struct world_job *only = named(&w, "only");
+        assert_int_equal(only->state, WORLD_FINISHED);
+        assert_int_equal(only->losses, 1);
+        assert_int_equal(only->lost, 900000); /* 45 min done, 30 saved */
+        assert_int_equal(only->ended, 6000000 + 5000 + 60000 + 7200000 - 1800000);
+        world_fini(&w);
+        experiment_fini(&x);
+    }
+}
+
+static void ends_are_as_the_trace_says(void **state)
+{
+    (void)state;
+    struct experiment x;
+    struct world w;
+    struct market_record record = {};
+    struct report report = {};
+    small(&x,
+          "0,600,ok,a,1,1,1,2.0,\n0,600,bad,a,1,1,1,2.0,failed\n0,300,off,a,1,1,1,2.0,cancelled\n"
+          "0,60,huge,a,3,2,1,2.0,\n0,60,cheap,a,1,1,1,0.000001,\n");
+    experiment_run(&x, &scheduler_market, 1, &w, &record);
+    assert_int_equal(named(&w, "ok")->state, WORLD_FINISHED);
+    assert_int_equal(named(&w, "bad")->state, WORLD_FINISHED);
+    assert_int_equal(named(&w, "bad")->attempts, 1);
+    assert_int_equal(named(&w, "off")->state, WORLD_CANCELLED);
+    assert_int_equal(named(&w, "off")->ended, 305000);
+    assert_int_equal(named(&w, "huge")->state, WORLD_REJECTED);
+    assert_int_equal(named(&w, "cheap")->state, WORLD_WAITING); /* below the ask */
+    experiment_report(&x, &scheduler_market, &w, &record, &report);
+    world_fini(&w);
+    experiment_fini(&x);
+}
+
+/* ---- all of them, over drawn traces ---- */
+
+static void drawn(struct experiment *x, uint64_t seed)
+{
+    _cleanup_buf_ struct buf rows = BUF_INIT(1 << 20);
+    struct prng p = {seed};
+    for (int i = 0; i < 200; i++)
+        buf_printf(
+            &rows, "%llu,%llu,,t%llu,%llu,%llu,1,,%s\n", (unsigned long long)prng_below(&p, 40000),
+            (unsigned long long)prng_below(&p, 9000) + 1, (unsigned long long)prng_below(&p, 3),
+            (unsigned long long)prng_below(&p, 2) + 1, (unsigned long long)prng_below(&p, 2) + 1,
+            prng_below(&p, 10)  ? ""
+            : prng_below(&p, 2) ? "failed"
+                                : "cancelled");
+    small(x, rows.data);
+    x->world.mtbf = 40000000;
+    x->world.repair = 900000;
+    x->world.until = 60000000;
+}
+
+static const struct scheduler *const all[] = {
+    &scheduler_market,       &scheduler_fifo,     &scheduler_backfill, &scheduler_sjf,
+    &scheduler_static_quota, &scheduler_priority, &scheduler_tiresias};
+
+static double item(const struct report *r, const char *key)
+{
+    for (size_t i = 0; i < r->count; i++)
+        if (str_is(str_from(r->items[i].key), key))
+            return report_value(&r->items[i]);
+    fail();
+    return 0;
+}
+
+static void conserved(const struct world *w, const struct report *r)
+{
+    assert_true(item(r, "submitted") == item(r, "finished") + item(r, "running") +
+                                            item(r, "waiting") + item(r, "rejected") +
+                                            item(r, "cancelled"));
+    int128 held = 0;
+    for (size_t i = 0; i < w->arrived; i++) {
+        const struct world_job *j = &w->jobs[i];
+        held += j->held;
+        assert_true(j->kept <= j->job->run && j->lost >= 0 && j->overhead >= 0);
+        if (j->state == WORLD_FINISHED)
+            assert_int_equal(j->kept, j->job->run);
+        assert_int_equal(j->attempts >= 1, j->first_start >= 0 || j->attempts > 0);
+    }
+    assert_true(held == w->used && w->used <= w->capacity);
+}
+
+static void nothing_is_lost_and_equal_seeds_give_equal_bytes(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < ARRAY_COUNT(all); s++)
+        for (uint64_t seed = 1; seed <= 3; seed++) {
+            char first[8192] = "";
+            for (int again = 0; again < 2; again++) {
+                struct experiment x;
+                struct world w;
+                struct market_record record = {};
+                struct report report = {};
+                _cleanup_buf_ struct buf text = BUF_INIT(sizeof first);
+                drawn(&x, seed);
+                experiment_run(&x, all[s], seed, &w, &record);
+                experiment_report(&x, all[s], &w, &record, &report);
+                conserved(&w, &report);
+                report_json(&report, &text);
+                if (again)
+                    assert_string_equal(text.data, first);
+                snprintf(first, sizeof first, "%s", text.data);
+                world_fini(&w);
+                experiment_fini(&x);
+            }
+        }
+}
+
+static void intervals_are_students(void **state)
+{
+    (void)state;
+    double values[] = {1, 2, 3, 4, 5};
+    assert_true(fabs(repeat_interval(values, 5) - 1.9634) < 1e-3);
+    assert_true(repeat_interval(values, 1) == 0);
+}
+
+static void settings_are_refused_by_name(void **state)
+{
+    (void)state;
+    struct experiment x;
+    struct error err;
+    small(&x, "0,1,a,a,1,1,1,1,\n");
+    assert_true(experiment_set(&x, "colour=red", &err) < 0);
+    assert_string_equal(err.text,
+                        "--set: colour: no such setting (value \"red\"); docs/sim.md lists them");
+    assert_true(experiment_set(&x, "ask=cheap", &err) < 0);
+    assert_string_equal(err.text,
+                        "--set: ask: \"cheap\" does not fit; docs/sim.md says what is allowed");
+    assert_int_equal(experiment_set(&x, "add_nodes=3", &err), 0);
+    assert_int_equal(x.cluster.count, 5);
+    assert_true(experiment_failures(&x, "mtbf=1h,repair=never", &err) < 0);
+    experiment_fini(&x);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(csv_says_what_it_says),
+        cmocka_unit_test(csv_is_refused_by_line_and_column),
+        cmocka_unit_test(sacct_is_read),
+        cmocka_unit_test(fleets_are_told_apart),
+        cmocka_unit_test(a_higher_bid_preempts_and_work_is_kept),
+        cmocka_unit_test(a_lost_node_takes_back_to_the_last_checkpoint),
+        cmocka_unit_test(ends_are_as_the_trace_says),
+        cmocka_unit_test(nothing_is_lost_and_equal_seeds_give_equal_bytes),
+        cmocka_unit_test(intervals_are_students),
+        cmocka_unit_test(settings_are_refused_by_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
