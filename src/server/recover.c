@@ -107,6 +107,8 @@ static int group_apply(struct place *p, struct recovered *at, const struct journ
     at->digest = digest;
     at->seq = group->seq_last;
     at->groups++;
+    if (p->options->follow)
+        p->options->follow(p->options->context, at->engine, &(struct recover_group){group->time, commands, count, &p->result});
     return 0;
 }
 
@@ -157,6 +159,8 @@ static int place_recover(struct place *p, struct recovered *ret, struct error *e
     int r = journal_read_open(&reader, &journal, err);
     if (r == 0)
         r = snapshot_load(p, ret, &version, err);
+    if (r == 0 && p->options->follow)
+        p->options->follow(p->options->context, ret->engine, NULL);
     return r < 0 ? r : groups_apply(p, reader, ret, version, err);
 }
 

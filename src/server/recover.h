@@ -10,10 +10,22 @@
 #define TABLES_NAME "tables.db"
 #define SNAPSHOTS_NAME "snapshots"
 
+/* One group, applied: its events stand in the result. */
+struct recover_group {
+    time_ms time;
+    const struct engine_command *commands;
+    size_t count;
+    const struct engine_result *result;
+};
+
 struct recover_options {
     const char *data, *vfs;
     bool oldest;  /* from the oldest kept snapshot instead of the newest, looking at the others on the way */
     bool lenient; /* do not compare: go on with what is decided now */
+    /* First with group NULL, the state of the snapshot, then after each group; NULL: nobody looks.
+     * What it is shown is borrowed for the call. */
+    void (*follow)(void *context, const struct engine *engine, const struct recover_group *group);
+    void *context;
 };
 struct recovered {
     struct engine *engine;

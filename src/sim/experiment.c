@@ -324,7 +324,7 @@ static void market_report(const struct totals *t, const struct market_record *re
     report_integer(ret, "moves", (int64_t)record->moves);
     report_real(ret, "gap_percent",
                 record->bound ? 100 * (1 - (double)record->surplus / (double)record->bound) : 0);
-    report_integer(ret, "digest", (int64_t)(record->digest >> 1));
+    report_hex(ret, "digest", record->digest);
 }
 
 void experiment_report(const struct experiment *x, const struct scheduler *scheduler,

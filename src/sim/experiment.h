@@ -32,6 +32,17 @@ int experiment_set(struct experiment *x, const char *pair, struct error *err);
 int experiment_failures(struct experiment *x, const char *text, struct error *err);
 void experiment_fini(struct experiment *x);
 
+/* What a server was told, as a trace: its workloads, its nodes and when they were away. `ret_live`:
+ * what the live server charged, µ$; `ret_digest`: of all that it decided; both are recomputed from
+ * its journal and compared with it. */
+struct journal_past {
+    struct experiment experiment;
+    udollar charged;
+    uint64_t digest, seq, groups;
+    time_ms from, to;
+};
+int journal_past_read(struct journal_past *ret, const char *data, uint64_t seed, struct error *err);
+
 /* Trace, fleet and settings as the options say, `set` (NULL: none) over them. */
 int experiment_read(struct experiment *x, const struct sim_options *o, const char *set,
                     struct error *err);

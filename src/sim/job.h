@@ -31,6 +31,7 @@ struct job {
     time_ms run;
     time_ms patience; /* JOB_IS_CANCELLED: leaves the queue after so long */
     enum job_end end;
+    bool drawn; /* its run time is not the trace's */
 };
 
 struct jobs {

@@ -149,6 +149,13 @@ static bool read_out(struct sim_options *o, const char *text)
     return *text != 0;
 }
 
+static bool read_journal(struct sim_options *o, const char *text)
+{
+    snprintf(o->trace.format, sizeof o->trace.format, "journal");
+    o->trace.path = text;
+    return *text != 0;
+}
+
 static const struct option options[SIM_OPTION_COUNT] = {
     [OPTION_TRACE] = {"trace", "FORMAT:FILE", "the workloads; --trace help lists the formats",
                       read_trace, "FORMAT:FILE"},
@@ -189,6 +196,10 @@ static const struct option options[SIM_OPTION_COUNT] = {
     [OPTION_OUT] = {"out", "DIR",
                     "write summary.json, workloads.csv, series.csv, timing.json, report.html",
                     read_out, "a folder"},
+    [OPTION_JOURNAL] = {"journal", "DIR",
+                        "instead of a trace: what a server with this data folder was told; with "
+                        "--set or --policy, what would have come of it",
+                        read_journal, "a data folder"},
     [OPTION_HELP] = {"help", NULL, "print this help", read_json, ""},
 };
 

@@ -31,6 +31,7 @@ enum sim_option {
     OPTION_SWEEP,
     OPTION_COMPARE,
     OPTION_OUT,
+    OPTION_JOURNAL,
     OPTION_HELP,
     SIM_OPTION_COUNT,
 };

@@ -49,6 +49,12 @@ void report_real(struct report *r, const char *key, double value)
         snprintf(item->json, sizeof item->json, "null");
 }
 
+void report_hex(struct report *r, const char *key, uint64_t value)
+{
+    struct report_item *item = item_add(r, key);
+    snprintf(item->json, sizeof item->json, "\"%016llx\"", (unsigned long long)value);
+}
+
 void report_text(struct report *r, const char *key, const char *value)
 {
     item_add(r, key)->text = value;
@@ -56,7 +62,9 @@ void report_text(struct report *r, const char *key, const char *value)
 
 double report_value(const struct report_item *item)
 {
-    return item->text || strcmp(item->json, "null") == 0 ? (double)NAN : strtod(item->json, NULL);
+    return item->text || item->json[0] == '"' || strcmp(item->json, "null") == 0
+               ? (double)NAN
+               : strtod(item->json, NULL);
 }
 
 void report_json(const struct report *r, struct buf *out)

@@ -24,6 +24,8 @@ struct report {
 /* `key` and `value` must outlive the report. */
 void report_integer(struct report *r, const char *key, int64_t value);
 void report_real(struct report *r, const char *key, double value);
+/* Sixteen digits, as a text. */
+void report_hex(struct report *r, const char *key, uint64_t value);
 void report_text(struct report *r, const char *key, const char *value);
 /* As a number; NaN where it is a text. */
 double report_value(const struct report_item *item);

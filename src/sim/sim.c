@@ -9,13 +9,13 @@
 #include <stdio.h>
 
 #define OPTIONS_ALWAYS                                                                             \
-    (1u << OPTION_TRACE | 1u << OPTION_POLICY | 1u << OPTION_JSON | 1u << OPTION_HELP)
+    (1u << OPTION_TRACE | 1u << OPTION_JOURNAL | 1u << OPTION_POLICY | 1u << OPTION_JSON | 1u << OPTION_HELP)
 #define EXIT_FAILED 1
 #define EXIT_USAGE 2
 
 static const struct sim_format *const formats[] = {&format_openb,  &format_spot,   &format_hydra,
                                                    &format_itp,    &format_csv,    &format_slurm,
-                                                   &format_philly, &format_chronus};
+                                                   &format_philly, &format_chronus, &format_journal};
 
 static const struct sim_format *format_find(const char *name)
 {
