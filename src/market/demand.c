@@ -122,22 +122,23 @@ static void book_move(const struct dual *d, struct curve *book, uint32_t bid, in
     book->bid_count = sign > 0 ? book->bid_count + 1 : book->bid_count - 1;
 }
 
+static void moved_add(const struct dual *d, uint32_t bid, struct moved *all, uint32_t *count)
+{
+    const struct bid *b = &d->m->bids[bid];
+    const struct fate *fate = &d->fates[b->tenant];
+    uint32_t curve = b->on_curve && (fate->out || fate->owner) ? class_form(d->m, &d->m->classes[b->class])->curve : 0;
+    if (curve)
+        all[(*count)++] = (struct moved){curve, bid, *fate};
+}
+
 static struct moved *moved_find(const struct dual *d, uint32_t *ret_count)
 {
-    const struct market *m = d->m;
-    struct moved *all = NULL;
-    uint32_t count = 0, capacity = 0;
-    for (uint32_t i = 1; i < m->bid_count && d->fates; i++) {
-        const struct bid *b = &m->bids[i];
-        const struct fate *fate = &d->fates[b->tenant];
-        if (!b->on_curve || (!fate->out && fate->owner == 0))
-            continue;
-        uint32_t curve = class_form(m, &m->classes[b->class])->curve;
-        if (curve == 0)
-            continue;
-        ARRAY_RESERVE(all, count, capacity);
-        all[count++] = (struct moved){curve, i, *fate};
-    }
+    uint32_t most = d->scope.bids ? d->scope.bid_count : d->m->bid_count, count = 0;
+    struct moved *all = d->fates ? xcalloc(most + 1, sizeof *all) : NULL;
+    for (uint32_t i = 0; i < d->scope.bid_count && d->fates; i++)
+        moved_add(d, d->scope.bids[i], all, &count);
+    for (uint32_t i = 1; i < d->m->bid_count && d->fates && d->scope.bids == NULL; i++)
+        moved_add(d, i, all, &count);
     sort(all, count, sizeof *all, moved_compare, NULL);
     *ret_count = count;
     return all;
@@ -176,6 +177,8 @@ static void books_copy(struct dual *d)
             at++;
         if (at > first) {
             books_split(d, all + first, at - first);
+        } else if (c->bid_count && d->scope.base && d->scope.base->curve_at[i]) {
+            dual_curve_add(d, i, d->scope.base->curves[d->scope.base->curve_at[i] - 1].book, 0);
         } else if (c->bid_count) {
             struct curve *same = book_new(d, c, true);
             ladder_sum(same);

@@ -49,6 +49,9 @@ struct dual_scope {
     bool affiliates;  /* what a seller's affiliates bid in its pools is left out: the menu; false: the bound */
     bool apart;       /* all ladders are copies: the market is left untouched */
     uint32_t without; /* a tenant, with its affiliates, that is left out altogether; 0 = none */
+    const struct dual *base; /* apart: the ladders that do not differ are borrowed from it */
+    const uint32_t *bids;    /* where given: nobody else's bids are left out or aside */
+    uint32_t bid_count;
 };
 
 struct fate { /* of a tenant's bids */

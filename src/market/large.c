@@ -23,6 +23,7 @@ struct large {
     struct dual all;
     uint32_t *heads; /* by tenant: the first one of its owner, or itself */
     int64_t *units;  /* by head and group: milli */
+    uint32_t *bids, *firsts; /* of heads that are large, by head: [firsts[h], firsts[h + 1]) */
     struct block *blocks; /* tenant: a head; pool: a group */
     uint32_t block_count, block_capacity;
 };
@@ -94,6 +95,31 @@ static void blocks_find(struct large *l)
         }
 }
 
+/* The bids of large heads, head by head: the book is walked once, not once a head. */
+static void bids_gather(struct large *l)
+{
+    const struct market *m = l->m;
+    bool *is_large = xcalloc(m->tenant_count, sizeof *is_large);
+    for (uint32_t i = 0; i < l->block_count; i++)
+        is_large[l->blocks[i].tenant] = true;
+    l->firsts = xcalloc(m->tenant_count + 2, sizeof *l->firsts);
+    for (int pass = 0; pass < 2; pass++) {
+        for (uint32_t i = 1; i < m->bid_count; i++) {
+            uint32_t head = m->bids[i].on_curve ? l->heads[m->bids[i].tenant] : 0;
+            if (!is_large[head])
+                continue;
+            if (pass)
+                l->bids[l->firsts[head + 1]] = i;
+            l->firsts[head + (pass ? 1 : 2)]++;
+        }
+        for (uint32_t i = 2; i < m->tenant_count + 2 && pass == 0; i++)
+            l->firsts[i] += l->firsts[i - 1];
+        if (pass == 0)
+            l->bids = xcalloc(l->firsts[m->tenant_count + 1] + 1, sizeof *l->bids);
+    }
+    xfree(is_large);
+}
+
 /* ---- what a block costs ---------------------------------------------------------------------------------------- */
 
 /* Takes that many units off the group, cheapest first; what their asks come to. */
@@ -134,7 +160,14 @@ static void blocks_price(struct large *l, uint32_t first, uint32_t end)
 {
     struct dual d;
     struct market *m = (struct market *)(uintptr_t)l->m; /* a dual apart leaves it as it is */
-    dual_init(&d, m, (struct dual_scope){.affiliates = true, .apart = true, .without = l->blocks[first].tenant});
+    uint32_t head = l->blocks[first].tenant;
+    struct dual_scope scope = {.affiliates = true, .apart = true, .without = head};
+    if (m->seller_owners.count == 0) {
+        scope.base = &l->all;
+        scope.bids = l->bids + l->firsts[head];
+        scope.bid_count = l->firsts[head + 1] - l->firsts[head];
+    }
+    dual_init(&d, m, scope);
     CHECK(d.group_count == l->all.group_count);
     if (dual_is_joined(&d))
         dual_solve(&d, WITHOUT_ROUNDS);
@@ -216,6 +249,7 @@ void large_compute(const struct market *m, struct buf *out)
         heads_find(&l);
         units_find(&l);
         blocks_find(&l);
+        bids_gather(&l);
         for (uint32_t i = 0, next; i < l.block_count; i = next) {
             for (next = i; next < l.block_count && l.blocks[next].tenant == l.blocks[i].tenant; next++)
                 ;
@@ -229,7 +263,7 @@ void large_compute(const struct market *m, struct buf *out)
     if (l.block_count || had)
         blocks_pack(&l, out);
     dual_fini(&l.all);
-    void *arrays[] = {l.heads, l.units, l.blocks};
+    void *arrays[] = {l.heads, l.units, l.blocks, l.bids, l.firsts};
     for (size_t i = 0; i < ARRAY_COUNT(arrays); i++)
         xfree(arrays[i]);
 }
@@ -278,6 +312,7 @@ static void blocks_renew(struct market *m)
     }
     m->block_count = 0;
     m->blocks_came = false;
+    large_index(m);
 }
 
 static void block_tell(struct market *m, const struct block *b)
@@ -303,24 +338,16 @@ void large_post(struct market *m)
         }
 }
 
-static const struct block *block_find(const struct market *m, uint32_t tenant, uint32_t pool)
+void large_index(struct market *m)
 {
-    const struct tenant *t = &m->tenants[tenant];
-    uint32_t low = 0, high = t->block_count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (t->blocks[middle].pool < pool)
-            low = middle + 1;
-        else
-            high = middle;
+    for (uint32_t i = 1; i < m->tenant_count; i++) {
+        struct tenant *t = &m->tenants[i];
+        xfree(t->block_at);
+        t->block_pools = t->block_count ? m->pool_count : 0;
+        t->block_at = t->block_pools ? xcalloc(t->block_pools, sizeof *t->block_at) : NULL;
+        for (uint32_t j = 0; j < t->block_count; j++)
+            t->block_at[t->blocks[j].pool] = j + 1;
     }
-    return low < t->block_count && t->blocks[low].pool == pool ? &t->blocks[low] : NULL;
-}
-
-udollar block_post(const struct market *m, uint32_t tenant, uint32_t pool)
-{
-    const struct block *b = block_find(m, tenant, pool);
-    return b ? b->post : m->pools[pool].post;
 }
 
 void site_large(const struct market *m, const struct candidate *c, struct site *site)

@@ -94,7 +94,7 @@ void market_free(struct market *m)
         xfree(m->leases[i].owed);
     }
     for (uint32_t i = 0; i < m->tenant_count; i++)
-        xfree(m->tenants[i].blocks);
+        xfree(m->tenants[i].blocks), xfree(m->tenants[i].block_at);
     void *arrays[] = {m->nodes, m->pools, m->classes, m->forms, m->curves, m->free_classes, m->free_forms, m->free_curves,
                       m->bids, m->free_bids, m->leases, m->free_leases, m->tenants, m->accounts, m->parked, m->vacating,
                       m->touched, m->fresh, m->terms, m->blocks};

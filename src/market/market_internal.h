@@ -102,6 +102,7 @@ struct pool {
     int64_t used_milli;              /* of leases that were not told to go, wherever they stand */
     int64_t firm_milli;                    /* of used: leases that price may not move */
     udollar lowest_ask, highest_ask;       /* of usable nodes; 0 where there are none */
+    uint64_t asks_moved; /* counts changes of an ask */
     udollar marginal, guide;
     udollar scarcity; /* exact; posted rounded down */
     udollar post;     /* marginal + rounded scarcity */
@@ -231,6 +232,7 @@ struct lease {
     struct span *spans; /* rates of late: what a lost contact takes back, and a victim gets back */
     uint32_t span_count, span_capacity;
     udollar *asks;      /* one a placement, as they hold for this lease */
+    uint64_t asks_seen; /* the pool's count when they were taken; not kept in a snapshot: they are looked at again */
     int64_t exchange;   /* its currency: thousandths for 1 µ$ */
     enum market_currency currency;
     int64_t locked_scarcity; /* firm: milli-rate that an early end still owes at most */
@@ -303,6 +305,8 @@ struct tenant {
     market_id owner;
     struct block *blocks; /* by pool; where it is large */
     uint32_t block_count, block_capacity;
+    uint32_t *block_at; /* by pool: 1 + its place there, of the first `block_pools`; 0 = none */
+    uint32_t block_pools;
 };
 
 struct account {
@@ -608,13 +612,16 @@ void large_compute(const struct market *m, struct buf *out);
 bool large_take(struct market *m, struct str result);
 /* With the new menu. */
 void large_post(struct market *m);
-udollar block_post(const struct market *m, uint32_t tenant, uint32_t pool);
+/* After a snapshot. */
+void large_index(struct market *m);
 /* A site that the common menu lets in, at the rate of the candidate's own. */
 void site_large(const struct market *m, const struct candidate *c, struct site *site);
 /* The price of a unit-hour at the moment. */
 static inline udollar tenant_post(const struct market *m, uint32_t tenant, uint32_t pool)
 {
-    return m->tenants[tenant].block_count ? block_post(m, tenant, pool) : m->pools[pool].post;
+    const struct tenant *t = &m->tenants[tenant];
+    uint32_t at = t->block_count && pool < t->block_pools ? t->block_at[pool] : 0;
+    return at ? t->blocks[at - 1].post : m->pools[pool].post;
 }
 
 /* ---- seat.c: leases by what their loss costs -------------------------------------------------------------------------------- */

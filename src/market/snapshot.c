@@ -551,13 +551,16 @@ static void maps_build(struct market *m)
 {
     for (uint32_t i = 1; i < m->node_count; i++)
         map_set(&m->node_by_id, m->nodes[i].spec.id, i);
-    for (uint32_t i = 1; i < m->pool_count; i++)
+    for (uint32_t i = 1; i < m->pool_count; i++) {
         pool_index(m, i);
+        m->pools[i].asks_moved = 1; /* leases have seen 0 */
+    }
     for (uint32_t i = 1; i < m->tenant_count; i++)
         map_set(&m->tenant_by_id, m->tenants[i].id, i);
     for (uint32_t i = 1; i < m->class_count; i++)
         if (m->classes[i].form)
             class_index(m, i);
+    large_index(m);
     m->unlaid = true;
     layout_build(m);
     forms_refresh(m);

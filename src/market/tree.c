@@ -152,6 +152,7 @@ void node_ask(struct market *m, uint32_t node, udollar ask)
 {
     struct node *n = &m->nodes[node];
     n->spec.ask = ask;
+    m->pools[n->pool].asks_moved++;
     pool_stale(m, n->pool);
     pool_freed(m, n->pool);
 }
