@@ -54,6 +54,31 @@ void scenario_parse(struct scenario *s, const char *name, const char *text)
     }
 }
 
+/* Of a page of documentation only the examples are played: fenced blocks that say `market`, each in a
+ * world of its own. Lines keep their numbers. */
+static void examples_take(struct scenario *s, const char *path, const char *text, struct buf *out)
+{
+    bool inside = false;
+    size_t count = 0;
+    for (const char *line = text; *line;) {
+        size_t size = strcspn(line, "\n");
+        bool fence = strncmp(line, "```", 3) == 0, opens = strncmp(line, "```market", 9) == 0;
+        if (inside && !fence)
+            buf_printf(out, "%.*s\n", (int)size, line);
+        else
+            buf_append_text(out, opens ? "world\n" : "\n");
+        count += opens;
+        inside = fence ? opens : inside;
+        line += size + (line[size] != 0);
+    }
+    scenario_parse(s, path, buf_text(out));
+    snprintf(s->title, sizeof s->title, "%zu worked examples", count);
+    if (count == 0) {
+        printf("Bail out! %s: no example in it\n", path);
+        exit(2);
+    }
+}
+
 void scenario_load(struct scenario *s, const char *path)
 {
     FILE *file = fopen(path, "r");
@@ -66,7 +91,13 @@ void scenario_load(struct scenario *s, const char *path)
     for (size_t size; (size = fread(chunk, 1, sizeof chunk, file)) > 0;)
         buf_append(&text, chunk, size);
     fclose(file);
-    scenario_parse(s, path, buf_text(&text));
+    size_t length = strlen(path);
+    if (length > 3 && strcmp(path + length - 3, ".md") == 0) {
+        _cleanup_buf_ struct buf examples = BUF_INIT(1 << 20);
+        examples_take(s, path, buf_text(&text), &examples);
+    } else {
+        scenario_parse(s, path, buf_text(&text));
+    }
 }
 
 static void groups_fini(struct scenario *s)
