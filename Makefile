@@ -9,11 +9,11 @@ DATA    ?= var
 LISTEN  ?=
 CONSOLE ?= 1
 PREFIX  ?= /usr/local
-export PORT DATA LISTEN CONSOLE PREFIX DESTDIR
+export PORT DATA LISTEN CONSOLE PREFIX DESTDIR TRACES SIZE
 
 # Meson and the scripts find their own parallelism; several goals at once would share one folder.
 .NOTPARALLEL:
-.PHONY: all console up down test test-long bench install clean help
+.PHONY: all console up down test test-long bench evidence install clean help
 
 all: ## build the release binary, build/tessera
 	@tools/deps build
@@ -46,6 +46,11 @@ bench-%:
 	@tools/deps build >&2
 	@tools/build bench >&2
 	@tools/bench $*
+
+evidence: ## run what docs/evidence.md shows and write it anew. TRACES=DIR SIZE=small
+	@tools/deps build
+	@tools/build release
+	@bench/evidence
 
 install: all ## put binary, man pages, completion and systemd units in place. PREFIX= DESTDIR=
 	@tools/install

@@ -59,7 +59,7 @@ static void time_field(struct buf *out, time_ms at)
 static void workloads_print(const struct world *w, struct buf *out)
 {
     buf_append_text(out, "name,tenant,state,submit,first_start,end,replicas,units,preemptible,"
-                         "limit_usd,run,estimate,attempts,preemptions,lost_with_nodes,lost,"
+                         "limit_usd,run,estimate,attempts,preemptions,lost_with_nodes,kept,lost,"
                          "overhead,cost_usd\n");
     for (size_t i = 0; i < w->arrived; i++) {
         const struct world_job *j = &w->jobs[i];
@@ -76,6 +76,7 @@ static void workloads_print(const struct world *w, struct buf *out)
         time_field(out, j->job->run);
         time_field(out, j->estimate);
         buf_printf(out, ",%u,%u,%u", j->attempts, j->stops, j->losses);
+        time_field(out, j->kept);
         time_field(out, j->lost);
         time_field(out, j->overhead);
         buf_printf(out, ",%.6f\n", (double)j->cost / 1e6);

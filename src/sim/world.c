@@ -509,13 +509,16 @@ static void world_open(struct world *w)
     }
 }
 
-/* What holds units at the end has held them until then. */
+/* What holds units at the end has held them, and worked, until then. */
 static void world_close(struct world *w)
 {
     for (size_t i = 0; i < w->arrived; i++) {
         struct world_job *j = &w->jobs[i];
+        if (!j->nodes)
+            continue;
+        attempt_close(w, j, MIN(j->stop_at, w->now), true);
         time_ms from = MAX(j->ordered, w->options.warmup);
-        if (j->nodes && w->now > from)
+        if (w->now > from)
             j->held += (int128)job_units_milli(j->job) * (w->now - from);
     }
 }

@@ -251,6 +251,21 @@ static void ends_are_as_the_trace_says(void **state)
     experiment_fini(&x);
 }
 
+static void work_done_by_the_end_counts(void **state)
+{
+    (void)state;
+    struct experiment x;
+    struct world w;
+    struct market_record record = {};
+    small(&x, "0,36000,long,a,1,1,1,2.0,\n");
+    x.world.until = 3605000;
+    experiment_run(&x, &scheduler_market, 1, &w, &record);
+    assert_int_equal(named(&w, "long")->state, WORLD_RUNNING);
+    assert_int_equal(named(&w, "long")->kept, 3600000);
+    world_fini(&w);
+    experiment_fini(&x);
+}
+
 /* ---- all of them, over drawn traces ---- */
 
 static void drawn(struct experiment *x, uint64_t seed)
@@ -363,6 +378,7 @@ int main(void)
         cmocka_unit_test(a_higher_bid_preempts_and_work_is_kept),
         cmocka_unit_test(a_lost_node_takes_back_to_the_last_checkpoint),
         cmocka_unit_test(ends_are_as_the_trace_says),
+        cmocka_unit_test(work_done_by_the_end_counts),
         cmocka_unit_test(nothing_is_lost_and_equal_seeds_give_equal_bytes),
         cmocka_unit_test(intervals_are_students),
         cmocka_unit_test(settings_are_refused_by_name),
