@@ -381,6 +381,8 @@ static void on_posted(struct world *w, const struct market_event *e)
         tag = &w->tags[w->tag_count++];
         *tag = (struct tag){.pool = e->posted.pool, .marginal = -1};
     }
+    if (tag->marginal >= 0)
+        model_check_ramp(w, tag, e);
     bool same = tag->marginal == e->posted.marginal && tag->scarcity == e->posted.scarcity &&
                 tag->guide == e->posted.guide;
     *tag = (struct tag){e->posted.pool,       e->posted.marginal,        e->posted.scarcity,
@@ -508,6 +510,7 @@ void model_check(struct world *w)
     if (w->watch_rates && w->just_ticked) {
         model_check_freedom(w);
         model_check_sellers(w);
+        model_check_spare(w);
     }
 }
 

@@ -32,6 +32,8 @@ int128 model_asks_sum(const struct track *t, time_ms to);
 void model_check_standing(struct world *w);
 void model_check_idle(struct world *w);
 void model_check_stay(struct world *w);
+void model_check_ramp(struct world *w, const struct tag *before, const struct market_event *e);
+void model_check_spare(struct world *w);
 void model_check_freedom(struct world *w);
 void model_check_sellers(struct world *w);
 void model_check_eviction(struct world *w, const struct track *t);

@@ -59,6 +59,7 @@ static void ground_measure(const struct world *w, struct ground *g)
         const struct market_node *n = &w->plots[i].spec;
         if (!model_node_of_pool(n, &g->view))
             continue;
+        g->sample = *n;
         for (int level = LEVEL_ANY; level <= LEVEL_NODE; level++)
             g->largest[level] =
                 MAX(g->largest[level], nodes_beside(w, &g->view, n, (enum market_level)level));

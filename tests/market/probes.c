@@ -5,6 +5,7 @@
  * more bid like this one never lowers the bound capacity NODE one more node like this one never
  * raises its pool's guide quote BID     what it is quoted adds up, and no freedom costs more still
  * left alone, the market comes to rest */
+#include "model.h"
 #include "scenario.h"
 
 #define CENT 10000
@@ -287,30 +288,157 @@ static void probe_quote(struct scenario *s, const struct track *t)
  * -------------------------------------------------------------------------------------------------------
  */
 
-/* Invariant 32. */
+/* Invariant 13, as far as one look decides it: a bid of one whole node against a lease of one whole node.
+ * What its victim would get back is at most what that was charged. */
+static bool gains(const struct scenario *s, const struct track *t, const struct track *victim, const struct plot *p)
+{
+    const struct world *w = s->w;
+    struct market_bid_view v;
+    if (!market_bid_view(w->m, victim->id, w->now, &v) || victim->placement_count != 1 || w->now < victim->protected_until)
+        return false;
+    const struct market_amounts *takes = &t->alternatives[0].choices[0].amounts;
+    int64_t units = model_units(&p->spec.amounts, takes);
+    if (victim->units_milli != units || units < p->units_milli || memcmp(takes, &victim->placements[0].amounts, sizeof *takes) != 0)
+        return false;
+    int128 horizon = market_setting(w->m, SETTING_HORIZON_MS), value = (int128)t->first_limit * units / 1000;
+    int128 back = (int128)v.menu_charged_now * HOUR_MS / horizon;
+    int128 wait = value * victim->spec.notice / horizon + 2;
+    return value - wait - back > v.limit + v.stay + 2;
+}
+
+/* Whether the menu lets it in there, at that ask. */
+static bool is_admitted(const struct world *w, const struct track *t, market_id pool, udollar ask)
+{
+    for (size_t i = 0; i < w->ground_count; i++) {
+        const struct ground *g = &w->ground[i];
+        int64_t units = model_units(&g->view.amounts, &t->alternatives[0].choices[0].amounts);
+        if (g->view.pool == pool)
+            return model_rate_at(w, t, 0, g, t->first_limit) >= ask * units;
+    }
+    return false;
+}
+
+static void check_displacement(struct scenario *s, const struct track *t)
+{
+    const struct world *w = s->w;
+    if (t->state != TRACK_WAITING || t->spec.alternative_count != 1 || t->roles[0].replicas_min != 1 ||
+        t->spec.kind != BID_PREEMPTIBLE || t->preemptions)
+        return;
+    for (size_t i = 0; i < w->limited_count; i++)
+        if (w->limited[i].tenant == t->spec.tenant)
+            return;
+    for (size_t i = 0; i < w->active_count; i++) {
+        const struct track *victim = &w->tracks[w->active[i]];
+        const struct plot *p = world_plot(w, victim->placements[0].node);
+        if (victim->state == TRACK_RUNNING && p->up && !p->draining && model_choice_matches(&t->alternatives[0].choices[0], &p->spec) &&
+            is_admitted(w, t, victim->pool, p->spec.ask) && gains(s, t, victim, p))
+            scenario_fail(s, "invariant 13: %s waits, and would gain in the place of %s", name_text(&w->names, t->id),
+                          name_text(&w->names, victim->id));
+    }
+}
+
+/* The same nodes and bids, met all at once by a market that knows nothing. */
+static udollar cold_surplus(struct scenario *s)
+{
+    const struct world *w = s->w;
+    struct copy cold = {.m = market_new(w->seed)};
+    struct market_command *batch = xcalloc(w->plot_count + w->track_count + 2, sizeof *batch);
+    size_t count = 0;
+    for (size_t i = 0; i < w->plot_count; i++)
+        if (w->plots[i].up && !w->plots[i].draining)
+            batch[count++] = (struct market_command){.type = MARKET_NODE_UP, .node = w->plots[i].spec};
+    for (size_t i = 0; i < w->track_count; i++) {
+        const struct track *t = &w->tracks[i];
+        if (t->state != TRACK_OVER && t->pending < 0 && t->first_limit == t->alternatives[0].limit)
+            batch[count++] = (struct market_command){.type = MARKET_BID_ADD, .bid = t->spec};
+    }
+    batch[count++] = (struct market_command){.type = MARKET_CLEAR};
+    copy_apply(&cold, w->now, batch, count);
+    copy_apply(&cold, w->now + 1000, &(struct market_command){.type = MARKET_TICK}, 1);
+    udollar surplus, bound;
+    market_gap(cold.m, &surplus, &bound);
+    xfree(batch);
+    copy_free(&cold);
+    return surplus;
+}
+
+static bool is_plain(const struct world *w)
+{
+    for (size_t i = 0; i < w->track_count; i++)
+        if (w->tracks[i].state != TRACK_OVER &&
+            (w->tracks[i].pending >= 0 || w->tracks[i].first_limit != w->tracks[i].alternatives[0].limit))
+            return false;
+    return w->limited_count == 0;
+}
+
+/* What it would cost, an hour, to send everybody away: refunds and notices over H. */
+static udollar moving_cost(const struct world *w, udollar value)
+{
+    int128 horizon = market_setting(w->m, SETTING_HORIZON_MS), kept = market_setting(w->m, SETTING_CHECKPOINT_MS);
+    int128 back = 0;
+    time_ms notice = 0;
+    struct market_bid_view v;
+    for (size_t i = 0; i < w->active_count; i++) {
+        const struct track *t = &w->tracks[w->active[i]];
+        if (!market_bid_view(w->m, t->id, w->now, &v))
+            continue;
+        back += MIN((int128)v.menu_charged_now, (int128)v.limit * kept / HOUR_MS);
+        notice = MAX(notice, t->spec.notice);
+    }
+    return (udollar)(back * HOUR_MS / horizon + (int128)value * notice / horizon);
+}
+
+/* Invariant 12: what came about step by step is worth nearly what is cleared at once, but for what moving costs. Of
+ * few bids one that finds no place weighs much, so a tenth of the bound counts besides. */
+static void check_cold(struct scenario *s)
+{
+    udollar surplus, bound;
+    if (!is_plain(s->w) || !market_gap(s->w->m, &surplus, &bound))
+        return;
+    udollar cold = cold_surplus(s);
+    if (surplus < cold - cold / 10 - bound / 10 - moving_cost(s->w, 2 * cold) - 1000)
+        scenario_fail(s, "invariant 12: step by step %lld, at once %lld", (long long)surplus, (long long)cold);
+}
+
+static uint64_t moves_of(const struct world *w)
+{
+    return w->count.allocations + w->count.evictions + w->count.moves;
+}
+
+static bool is_still(const struct world *w)
+{
+    for (size_t j = 0; j < w->tag_count; j++)
+        if (w->tags[j].steady < 2)
+            return false;
+    for (size_t j = 0; j < w->active_count; j++) {
+        const struct track *t = &w->tracks[w->active[j]];
+        if (t->spec.kind != BID_PREEMPTIBLE || t->spec.restart_cost || t->spec.run_time || t->state != TRACK_RUNNING)
+            return false;
+    }
+    return true;
+}
+
+/* Invariant 32; then, at rest, 12 and 13. */
 static void probe_still(struct scenario *s)
 {
     struct world *w = s->w;
-    for (int i = 0; i < 3000; i++) {
-        uint64_t before = w->count.allocations + w->count.evictions + w->count.moves;
+    unsigned quiet = 0;
+    for (int i = 0; i < 3000 && quiet < 40; i++) {
+        uint64_t before = moves_of(w);
         world_tick(w);
-        bool still = before == w->count.allocations + w->count.evictions + w->count.moves;
-        for (size_t j = 0; j < w->tag_count; j++)
-            still &= w->tags[j].steady >= 2;
-        for (size_t j = 0; j < w->active_count; j++) {
-            const struct track *t = &w->tracks[w->active[j]];
-            still &= t->spec.kind == BID_PREEMPTIBLE && t->spec.restart_cost == 0 &&
-                     t->spec.run_time == 0 && t->state == TRACK_RUNNING;
-        }
-        if (!still)
-            continue;
-        uint64_t moves = w->count.allocations + w->count.evictions + w->count.moves;
-        for (int j = 0; j < 10; j++)
-            world_tick(w);
-        if (moves != w->count.allocations + w->count.evictions + w->count.moves)
-            scenario_fail(s, "invariant 32: nothing happens outside, and the market moves");
-        return;
+        quiet = before == moves_of(w) && is_still(w) ? quiet + 1 : 0;
     }
+    if (quiet < 40 || w->limited_count) /* a budget that runs out is a move of its own */
+        return;
+    w->count.rests++;
+    check_cold(s);
+    for (size_t i = 0; i < w->track_count; i++)
+        check_displacement(s, &w->tracks[i]);
+    uint64_t moves = moves_of(w);
+    for (int j = 0; j < 10; j++)
+        world_tick(w);
+    if (moves != moves_of(w) || !is_still(w))
+        scenario_fail(s, "invariant 32: nothing happens outside, and the market moves");
 }
 
 void probe(struct scenario *s, const struct line *l)

@@ -35,7 +35,7 @@ struct swarm {
     uint32_t weights[OP_COUNT];
     uint32_t skus, nodes, per_rack, per_fabric, gpus, tenants, most_nodes, grid;
     bool firm, alternatives, levels, parts, shares, restart, cores, urgent;
-    bool owners, large;
+    bool owners, large, still;
     uint32_t bids;
 };
 
@@ -79,6 +79,9 @@ static void swarm_draw(struct swarm *s, uint64_t seed)
         *options[i] = chance(s, 50);
     s->owners = seed >= SEED_MORE && chance(s, 40);
     s->large = seed >= SEED_MORE && chance(s, 60);
+    s->still = seed >= SEED_STILL;
+    if (s->still) /* affiliates may wait for a pool whose price they do not move */
+        s->firm = s->restart = s->urgent = s->owners = false;
 }
 
 /* One number out of [least, least + bound), in a format. One draw a call: the order in which
@@ -174,7 +177,7 @@ static void one_bid(struct swarm *s, struct buf *b)
         some(s, b, chance(s, 50) ? " firm renew term=%llus" : " firm term=%llus", 5, 200);
     if (s->urgent && chance(s, 10))
         buf_append_text(b, " urgent");
-    if (chance(s, 30))
+    if (chance(s, 30) && !s->still)
         buf_printf(b, " run_time=%llus", 1 + (unsigned long long)below(s, 300));
     buf_append_text(b, "\n");
     for (uint32_t i = 0; s->alternatives && i < below(s, 3); i++) {
@@ -342,6 +345,8 @@ void sequence_make(struct sequence *q, uint64_t seed, size_t steps)
     scene(q, &s);
     for (size_t i = 0; i < steps; i++)
         one_step(&s, step(q));
+    if (s.still)
+        buf_append_text(step(q), "probe still\n");
 }
 
 void sequence_fini(struct sequence *q)

@@ -15,6 +15,8 @@ struct sequence {
 
 /* Seeds from here on draw owners and large tenants besides; the others mean what they always meant. */
 #define SEED_MORE ((uint64_t)1 << 20)
+/* Seeds from here on come to rest at their end, and are looked at there. */
+#define SEED_STILL ((uint64_t)1 << 21)
 void sequence_make(struct sequence *q, uint64_t seed, size_t steps);
 void sequence_fini(struct sequence *q);
 /* All of it as the text of a scenario file. */

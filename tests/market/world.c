@@ -206,6 +206,7 @@ static void apply_batch(struct world *w)
 {
     market_events_clear(&w->events);
     w->last_refused = (struct market_event){.refused.index = SIZE_MAX};
+    model_before(w);
     market_apply(w->m, w->now, w->batch, w->batch_count, &w->events);
     if (w->trace_digest)
         trace_events(w);
@@ -215,6 +216,7 @@ static void apply_batch(struct world *w)
             w->block_count = 0;
     for (size_t i = 0; i < w->events.count; i++)
         model_event(w, &w->events.items[i]);
+    model_after(w);
     w->just_ticked = false;
     for (size_t i = 0; i < w->batch_count; i++)
         if (w->batch[i].type == MARKET_TICK) {

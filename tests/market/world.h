@@ -62,6 +62,7 @@ struct track {
     udollar quoted; /* a deadline: what it costs at most */
     time_ms latest; /* start of its placeholder */
     bool committed;
+    udollar stay;      /* before the last batch */
     time_ms cut_at;    /* its limit was cut last; 0 never */
     time_ms out_since; /* below the posted price without a break since; 0 not so */
     udollar pending;   /* a change of the limit that waits for the minimum run; -1 none */
@@ -106,6 +107,7 @@ struct block_tag { /* a large tenant's entry, as last posted */
 #define GROUND_RACKS_MAX 8
 struct ground { /* a pool, were it empty: nodes that stand together, at most */
     struct market_pool_view view;
+    struct market_node sample; /* a node of it, for what criteria look at */
     uint32_t largest[LEVEL_NODE + 1], racks[GROUND_RACKS_MAX]; /* in 1, 2, … racks of one fabric */
 };
 
@@ -117,7 +119,7 @@ struct account_sum {
 enum leave_rule { LEAVE_AT_ONCE, LEAVE_AT_DEADLINE, LEAVE_BY_HAND };
 
 struct counters {
-    uint64_t batches, starts, evictions, moves, refusals, ticks_wanted, allocations, ticks, cases;
+    uint64_t batches, starts, evictions, moves, refusals, ticks_wanted, allocations, ticks, cases, rests;
 };
 
 struct world {
@@ -153,6 +155,9 @@ struct world {
     enum leave_rule leave;
     bool just_ticked; /* the last batch had a tick */
     bool tick_wanted;
+    bool noted;         /* a refusal was noted since the last post: a price may rise past its ramp */
+    int128 stakes;      /* before the batch: what all that runs or is about to is worth above its asks, µ$ an hour */
+    bool arrivals_only; /* the batch says nothing but bids */
     unsigned stuck;       /* wake-ups in a row that moved nothing */
     uint64_t check_every; /* batches between full checks; 0 = never */
     struct budget {       /* of a tenant that ever had one */
@@ -215,6 +220,9 @@ void event_text(const struct market_events *events, const struct market_event *e
 void model_event(struct world *w, const struct market_event *e);
 /* After a batch: every node, every lease, every account. */
 void model_check(struct world *w);
+/* Before a batch, and after its events: what it did as a whole. */
+void model_before(struct world *w);
+void model_after(struct world *w);
 /* After a batch, before its events: what the commands that were not refused say. */
 void model_commands(struct world *w);
 /* Section 7 from the posted menu alone: v − best where the track stands, in µ$ × thousandths of a
