@@ -39,6 +39,8 @@ static void check_state(const struct engine *e, const struct workload *w)
     }
     if (w->view.state == WORKLOAD_RUNNING)
         CHECK(w->begun > 0);
+    if (w->view.state == WORKLOAD_WAITING || w->view.state == WORKLOAD_PAUSED)
+        CHECK(w->view.paused == (w->view.state == WORKLOAD_PAUSED));
 }
 
 static void check_workload(const struct engine *e, const struct workload *w)
@@ -56,7 +58,7 @@ static void check_workload(const struct engine *e, const struct workload *w)
 
 static void check_workloads(const struct engine *e)
 {
-    uint64_t counts[WORKLOAD_REJECTED + 1] = {0}, timers = 0, ports = 0;
+    uint64_t counts[WORKLOAD_STATE_COUNT] = {0}, timers = 0, ports = 0;
     size_t count = 0;
     for (engine_id id = 0; (id = id_set_after(&e->all, id)); count++) {
         const struct workload *w = workload_find(e, id);
@@ -109,8 +111,24 @@ static void check_heap(const struct engine *e)
         CHECK(e->heap[(i - 1) / 2].due <= e->heap[i].due);
 }
 
+static void check_objects(const struct engine *e)
+{
+    uint64_t used = 0, counted = 0;
+    for (engine_id id = 0; (id = id_set_after(&e->all, id));)
+        counted += workload_find(e, id)->view.object_count;
+    for (size_t i = 0; i < e->object_count; i++) {
+        const struct engine_object *o = &e->objects[i]->view;
+        CHECK(o->id < e->next_object && object_find(e, o->id) == e->objects[i]);
+        CHECK(!o->deleted || o->used == 0);
+        CHECK(!o->exclusive || o->used <= 1);
+        used += o->used;
+    }
+    CHECK(used == counted);
+}
+
 void engine_check(const struct engine *e)
 {
+    check_objects(e);
     for (size_t i = 0; i < e->node_count; i++)
         check_node(e, e->nodes[i]);
     check_workloads(e);

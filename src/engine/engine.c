@@ -45,7 +45,7 @@ struct engine *engine_new(uint64_t seed)
     struct engine *e = xcalloc(1, sizeof *e);
     e->seed = seed;
     e->market = market_new(seed);
-    e->next_key = e->next_workload = 1;
+    e->next_key = e->next_workload = e->next_object = 1;
     e->keys_due = TIME_NEVER;
     for (int i = 0; i < ENGINE_SETTING_END; i++)
         e->settings[i] = settings[i].fallback;
@@ -70,6 +70,7 @@ static void workloads_free(struct engine *e)
         struct workload *w = workload_at(e, slot);
         xfree(w->text);
         xfree(w->lines);
+        xfree(w->objects);
         if (w->replicas != &w->inline_replica)
             xfree(w->replicas);
     }
@@ -82,6 +83,7 @@ void engine_free(struct engine *e)
     if (e == NULL)
         return;
     workloads_free(e);
+    objects_free(e);
     for (size_t i = 0; i < e->node_count; i++)
         engine_node_free(e->nodes[i]);
     for (size_t i = 0; i < e->project_count; i++)
@@ -372,6 +374,14 @@ static struct engine_outcome command_apply(struct engine *e, const struct engine
         return workload_cancel(e, c->workload.workload);
     case ENGINE_REPORT:
         return engine_report_apply(e, c);
+    case ENGINE_PAUSE:
+        return workload_pause(e, c->workload.workload, c->workload.paused);
+    case ENGINE_REQUEST_SET:
+        return workload_request_set(e, c);
+    case ENGINE_OBJECT_PUT:
+        return engine_object_put(e, c);
+    case ENGINE_OBJECT_DELETE:
+        return engine_object_delete(e, c);
     case ENGINE_TICK:
         return tick(e);
     case ENGINE_WAKE:

@@ -16,9 +16,9 @@
 
 /* Moves whenever equal commands may be decided otherwise (here, in the market, or in how the journal
  * is decoded); a server starts only from a snapshot with nothing after it where it differs. */
-#define ENGINE_VERSION 1u
-/* Of the bytes of a snapshot. */
-#define ENGINE_FORMAT 1u
+#define ENGINE_VERSION 2u
+/* Of the bytes of a snapshot; older ones, from 1 on, are read too. */
+#define ENGINE_FORMAT 2u
 
 struct engine;
 /* Never 0, never reused; each kind of thing counts for itself. A workload's is its bid's. */
@@ -88,13 +88,36 @@ struct engine_node {
     size_t replica_count;
 };
 
+/* Something that people keep here under a name and that workloads use: a public key, a volume, a
+ * script. The engine knows whose it is and whether it is in use; what it says is its owner's. */
+enum engine_object_kind {
+    OBJECT_SSH_KEY, OBJECT_SCRIPT, OBJECT_VOLUME, OBJECT_CLUSTER, OBJECT_QUOTA, OBJECT_WEBHOOK, OBJECT_NOTE,
+    ENGINE_OBJECT_KINDS,
+};
+#define ENGINE_OBJECT_BODY_MAX (256 * 1024)
+struct engine_object {
+    engine_id id; /* counts over all kinds */
+    enum engine_object_kind kind;
+    engine_id project, principal; /* principal: who made it */
+    struct str name, body;
+    bool unique;     /* no other of its kind and project has its name while it is there */
+    bool exclusive;  /* one live workload at a time uses it */
+    uint64_t revision; /* moves with each change, from 1 */
+    uint32_t used;   /* by so many live workloads */
+    time_ms created, changed, deleted; /* deleted: 0 = it is there */
+};
+
 enum engine_workload_state {
     WORKLOAD_WAITING, WORKLOAD_ASSIGNED, WORKLOAD_RUNNING, WORKLOAD_PREEMPTING,
     WORKLOAD_FINISHED, WORKLOAD_FAILED, WORKLOAD_CANCELLED, WORKLOAD_REJECTED,
+    WORKLOAD_PAUSED, /* by its owner: it competes for nothing */
+    WORKLOAD_STATE_COUNT,
 };
+#define WORKLOAD_STATES_ENDED (1u << WORKLOAD_FINISHED | 1u << WORKLOAD_FAILED | 1u << WORKLOAD_CANCELLED | 1u << WORKLOAD_REJECTED)
+#define WORKLOAD_STATES_LIVE (((1u << WORKLOAD_STATE_COUNT) - 1) & ~WORKLOAD_STATES_ENDED)
 static inline bool workload_state_ended(enum engine_workload_state state)
 {
-    return state >= WORKLOAD_FINISHED;
+    return WORKLOAD_STATES_ENDED >> state & 1;
 }
 
 /* Why a workload's state is what it is. */
@@ -115,6 +138,9 @@ enum engine_reason {
     REASON_COMPLETED,
     REASON_RELOCATED,
     REASON_DEADLINE,   /* cannot be met any more */
+    REASON_PAUSED,     /* by its owner … */
+    REASON_RESUMED,
+    ENGINE_REASON_COUNT,
 };
 
 enum engine_replica_state {
@@ -136,6 +162,8 @@ struct engine_replica {
     int64_t exit_code, signal;
     bool oom;
     bool dropped;      /* elastic: it leaves, or has left, a workload that goes on without it */
+    int32_t phase;     /* of an instance on its way, as its agent tells it: 0 = nothing yet */
+    struct str address, private_address; /* where an instance answers; empty: not known yet */
 };
 
 /* One on a node: what its agent is told. */
@@ -160,6 +188,10 @@ struct engine_workload {
     int32_t signal;
     uint32_t retries_left;
     bool cancelled;             /* asked for; the notice may still run */
+    bool instance;              /* a machine handed to its owner: when it ends by itself, it has failed */
+    bool paused;                /* asked for by its owner; the notice may still run */
+    const engine_id *objects;   /* that it uses, by id */
+    size_t object_count;
     bool exited, oom;           /* the fields below say something */
     int64_t exit_code, exit_signal, exit_rank;
     struct str last_lines;
@@ -206,9 +238,12 @@ struct engine_submit {
     int32_t signal;
     udollar restart_cost;
     uint32_t retries;
+    bool instance;
+    const engine_id *objects; /* in its project, or of no project; in any order */
+    size_t object_count;
 };
 
-enum engine_report_kind { ENGINE_STARTED, ENGINE_ENDED, ENGINE_PORT_BUSY };
+enum engine_report_kind { ENGINE_STARTED, ENGINE_ENDED, ENGINE_PORT_BUSY, ENGINE_PHASE };
 
 enum engine_command_type {
     ENGINE_PROJECT_CREATE,
@@ -228,6 +263,10 @@ enum engine_command_type {
     ENGINE_REPORT,
     ENGINE_TICK,          /* market tick */
     ENGINE_WAKE,          /* engine_deadline has come; nothing else */
+    ENGINE_PAUSE,         /* a workload, with its notice; or it competes again */
+    ENGINE_REQUEST_SET,   /* another request and other objects of a paused workload: what it runs, not what it bids */
+    ENGINE_OBJECT_PUT,    /* new, or changed */
+    ENGINE_OBJECT_DELETE,
     ENGINE_COMMAND_COUNT,
 };
 
@@ -283,6 +322,10 @@ struct engine_command {
         struct {
             engine_id workload;
             udollar limit; /* BID_CHANGE */
+            bool paused;   /* PAUSE */
+            struct str request; /* REQUEST_SET */
+            const engine_id *objects;
+            size_t object_count;
         } workload;
         struct {
             enum engine_report_kind kind;
@@ -292,7 +335,18 @@ struct engine_command {
             bool oom;
             struct str text, last_lines;
             time_ms at; /* bounded by the caller: never after now */
+            int32_t phase; /* PHASE */
+            struct str address, private_address;
         } report;
+        struct {
+            engine_id id; /* PUT: 0 = new */
+            enum engine_object_kind kind; /* PUT, new: likewise the next two */
+            engine_id project, key;       /* key: who makes it */
+            bool unique, exclusive;
+            struct str name, body;        /* PUT */
+            uint64_t revision; /* the one that the caller knows, 0 = any: another one is a conflict */
+            bool keep;         /* DELETE: it stays in the state, as deleted */
+        } object;
     };
 };
 
@@ -346,6 +400,10 @@ enum engine_event_type {
     ENGINE_EVENT_KEY_CREATED,
     ENGINE_EVENT_KEY_REVOKED,
     ENGINE_EVENT_SETTING_CHANGED,
+    ENGINE_EVENT_REPLICA_PHASE,       /* of an instance; state: the phase, text: its address */
+    ENGINE_EVENT_OBJECT_CREATED,      /* value: its id, state: its kind, text: its name */
+    ENGINE_EVENT_OBJECT_CHANGED,
+    ENGINE_EVENT_OBJECT_DELETED,
     ENGINE_EVENT_TYPE_COUNT,
 };
 
@@ -434,7 +492,11 @@ const struct engine_workload *engine_workload(const struct engine *e, engine_id 
 const struct engine_workload *engine_workload_before(const struct engine *e, engine_id before, engine_id project,
                                                      unsigned states);
 /* How many are in each state. */
-void engine_workload_counts(const struct engine *e, uint64_t ret[static WORKLOAD_REJECTED + 1]);
+void engine_workload_counts(const struct engine *e, uint64_t ret[static WORKLOAD_STATE_COUNT]);
+
+const struct engine_object *engine_object(const struct engine *e, engine_id id); /* NULL: none; deleted ones that are kept, too */
+size_t engine_object_count(const struct engine *e);
+const struct engine_object *engine_object_at(const struct engine *e, size_t index); /* by id */
 
 /* The name behind an id of the market: SKU, accelerator, label, or a place (`path`: provider/region/zone…). */
 enum engine_name { NAME_SKU, NAME_ACCELERATOR, NAME_LABEL, NAME_PROVIDER, NAME_REGION, NAME_ZONE, NAME_FABRIC, NAME_RACK, ENGINE_NAME_COUNT };

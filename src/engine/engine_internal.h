@@ -48,6 +48,11 @@ struct key {
     char *text;
 };
 
+struct object {
+    struct engine_object view;
+    char *text; /* name and body */
+};
+
 /* ---- nodes -------------------------------------------------------------------------------------------- */
 
 struct node {
@@ -72,6 +77,7 @@ enum timer { TIMER_NONE, TIMER_MAX_RUN, TIMER_STOP };
 struct workload {
     struct engine_workload view;
     char *text, *lines; /* name and request; last lines */
+    engine_id *objects;
     struct engine_replica *replicas, inline_replica; /* inline where there is one */
     uint32_t live, begun;    /* replicas that have not ended; that have started */
     time_ms assigned;
@@ -158,6 +164,10 @@ struct engine {
     size_t key_count, key_capacity;
     engine_id next_key;
     time_ms keys_due; /* when the first of them is dropped */
+    struct object **objects; /* by id */
+    size_t object_count, object_capacity;
+    engine_id next_object;
+    struct str_map object_by_name; /* kind, project and name of the unique ones that are there */
     struct str_map project_by_name, principal_by_name, key_by_hash;
 
     struct node **nodes; /* id = index + 1 */
@@ -170,7 +180,7 @@ struct engine {
     struct map workload_by_id; /* -> slot; slots count from 1 */
     engine_id next_workload;
     struct id_set all, live;
-    uint64_t counts[WORKLOAD_REJECTED + 1];
+    uint64_t counts[WORKLOAD_STATE_COUNT];
     uint32_t ended_first, ended_last;
     struct heap_item *heap;
     uint32_t heap_count, heap_capacity;
@@ -222,6 +232,17 @@ struct principal *engine_principal_add(struct engine *e, enum engine_principal_k
 void engine_key_insert(struct engine *e, struct key *key);
 /* Copies texts into one block and lets them point there. */
 char *texts_own(struct str *const texts[], size_t count);
+
+/* object.c */
+struct engine_outcome engine_object_put(struct engine *e, const struct engine_command *c);
+struct engine_outcome engine_object_delete(struct engine *e, const struct engine_command *c);
+struct object *object_find(const struct engine *e, engine_id id);
+struct object *object_insert(struct engine *e, const struct engine_object *view); /* with texts of its own */
+/* Whether a workload of this project may use them, beside those that it uses already. */
+struct engine_outcome objects_check(const struct engine *e, const struct workload *w, const struct engine_submit *s);
+/* The workload uses these and no others from here on. */
+void objects_use(struct engine *e, struct workload *w, const engine_id *objects, size_t count);
+void objects_free(struct engine *e);
 
 /* node.c */
 struct node *engine_node_find(const struct engine *e, engine_id id);
@@ -275,6 +296,8 @@ void workload_remove(struct engine *e, struct workload *w);
 
 void workload_state_set(struct engine *e, struct workload *w, enum engine_workload_state state, enum engine_reason reason);
 void workload_lines_set(struct workload *w, struct str lines);
+/* Name and request of its own. */
+void workload_texts_set(struct workload *w, struct str name, struct str request);
 void workload_replicas_set(struct workload *w, uint32_t count); /* zeroed */
 /* A zeroed one where (role, rank) belongs; in the place of one that has ended. */
 struct engine_replica *workload_replica_add(struct workload *w, uint32_t role, uint32_t rank);
@@ -296,6 +319,8 @@ void workload_timer_clear(struct engine *e, struct workload *w);
 struct engine_outcome engine_report_apply(struct engine *e, const struct engine_command *c);
 struct engine_outcome workload_cancel(struct engine *e, engine_id id);
 struct engine_outcome workload_change(struct engine *e, engine_id id, udollar limit);
+struct engine_outcome workload_pause(struct engine *e, engine_id id, bool paused);
+struct engine_outcome workload_request_set(struct engine *e, const struct engine_command *c);
 void workload_timers_run(struct engine *e);
 struct engine_replica *workload_replica_find(const struct workload *w, uint32_t role, uint32_t rank);
 /* Off its node, without a word to the market. */

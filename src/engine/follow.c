@@ -150,6 +150,8 @@ static enum engine_reason reason_of(const struct workload *w, enum market_releas
         return REASON_DRAINED;
     case RELEASE_BUDGET:
         return REASON_BUDGET;
+    case RELEASE_PAUSED:
+        return REASON_PAUSED;
     }
     return REASON_NONE;
 }
@@ -212,7 +214,8 @@ static void workload_wait(struct engine *e, struct workload *w, enum engine_reas
 {
     if (reason == REASON_RETRY)
         w->view.retries_left--;
-    workload_state_set(e, w, WORKLOAD_WAITING, reason);
+    bool paused = w->view.paused;
+    workload_state_set(e, w, paused ? WORKLOAD_PAUSED : WORKLOAD_WAITING, paused ? REASON_PAUSED : reason);
     w->view.started = 0;
     workload_event(e, ENGINE_EVENT_WORKLOAD_WAITING, w)->text = text_keep(e, w->view.last_lines);
 }

@@ -78,8 +78,7 @@ const struct engine_workload *engine_workload(const struct engine *e, engine_id 
 const struct engine_workload *engine_workload_before(const struct engine *e, engine_id before, engine_id project,
                                                      unsigned states)
 {
-    const unsigned ended = 1u << WORKLOAD_FINISHED | 1u << WORKLOAD_FAILED | 1u << WORKLOAD_CANCELLED | 1u << WORKLOAD_REJECTED;
-    const struct id_set *set = states & ended ? &e->all : &e->live;
+    const struct id_set *set = states & WORKLOAD_STATES_ENDED ? &e->all : &e->live;
     engine_id id = before ? before : e->next_workload;
     while ((id = id_set_before(set, id))) {
         const struct engine_workload *w = &workload_find(e, id)->view;
@@ -89,7 +88,7 @@ const struct engine_workload *engine_workload_before(const struct engine *e, eng
     return NULL;
 }
 
-void engine_workload_counts(const struct engine *e, uint64_t ret[static WORKLOAD_REJECTED + 1])
+void engine_workload_counts(const struct engine *e, uint64_t ret[static WORKLOAD_STATE_COUNT])
 {
     memcpy(ret, e->counts, sizeof e->counts);
 }

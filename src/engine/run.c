@@ -170,7 +170,7 @@ static void replica_ended(struct engine *e, struct workload *w, struct engine_re
     struct engine_event *event = &e->result->events[e->result->event_count - 1];
     event->exited = true;
     event->text = c->report.text.size ? c->report.text : c->report.last_lines;
-    if (!clean && !r->dropped && w->view.state != WORKLOAD_PREEMPTING)
+    if ((!clean || w->view.instance) && !r->dropped && w->view.state != WORKLOAD_PREEMPTING)
         workload_fail(e, w, r, c);
     if (w->live == 0) {
         replicas_over(e, w);
@@ -179,6 +179,23 @@ static void replica_ended(struct engine *e, struct workload *w, struct engine_re
     struct market_command m = {.type = MARKET_REPLICA_ENDED, .lease = {.bid = w->view.id, .attempt = w->view.attempt,
         .role = r->role, .rank = r->rank, .at = at}};
     batch_add(e, &m);
+}
+
+static struct str address_keep(struct engine *e, struct str text)
+{
+    return text.size ? name_text(e, NAME_ADDRESS, name_make(e, NAME_ADDRESS, 0, text)) : text;
+}
+
+static void replica_phase(struct engine *e, struct workload *w, struct engine_replica *r, const struct engine_command *c)
+{
+    if (c->report.phase == r->phase && str_equal(c->report.address, r->address))
+        return; /* told twice: the answer to the first was lost */
+    r->phase = c->report.phase;
+    r->address = address_keep(e, c->report.address);
+    r->private_address = address_keep(e, c->report.private_address);
+    struct engine_event *event = replica_event(e, ENGINE_EVENT_REPLICA_PHASE, w, r);
+    event->state = r->phase;
+    event->text = r->address;
 }
 
 struct engine_outcome engine_report_apply(struct engine *e, const struct engine_command *c)
@@ -194,6 +211,9 @@ struct engine_outcome engine_report_apply(struct engine *e, const struct engine_
     if (r->state == REPLICA_ENDED)
         return outcome_of(ENGINE_STALE, "state");
     switch (c->report.kind) {
+    case ENGINE_PHASE:
+        replica_phase(e, w, r, c);
+        return outcome_ok(w->view.id);
     case ENGINE_STARTED:
         replica_started(e, w, r, CLAMP(c->report.at, w->assigned, e->now));
         return outcome_ok(w->view.id);
@@ -260,6 +280,44 @@ struct engine_outcome workload_change(struct engine *e, engine_id id, udollar li
     p->id = id;
     p->value = limit;
     return outcome;
+}
+
+struct engine_outcome workload_pause(struct engine *e, engine_id id, bool paused)
+{
+    struct workload *w = workload_find(e, id);
+    if (w && w->leaving) /* what it does next is known after that */
+        batch_flush(e);
+    struct engine_outcome outcome = workload_open(e, id, &w);
+    if (outcome.code == ENGINE_OK && w->view.cancelled)
+        return outcome_of(ENGINE_CONFLICT, "state");
+    if (outcome.code != ENGINE_OK || w->view.paused == paused)
+        return outcome;
+    w->view.paused = paused;
+    batch_add(e, &(struct market_command){.type = MARKET_BID_PAUSE, .change = {.bid = id, .held = paused}});
+    if (workload_has_lease(w))
+        return outcome;
+    workload_state_set(e, w, paused ? WORKLOAD_PAUSED : WORKLOAD_WAITING, paused ? REASON_PAUSED : REASON_RESUMED);
+    workload_event(e, ENGINE_EVENT_WORKLOAD_WAITING, w);
+    return outcome;
+}
+
+struct engine_outcome workload_request_set(struct engine *e, const struct engine_command *c)
+{
+    struct workload *w;
+    struct engine_outcome outcome = workload_open(e, c->workload.workload, &w);
+    if (outcome.code == ENGINE_OK && w->view.state != WORKLOAD_PAUSED)
+        return outcome_of(ENGINE_CONFLICT, "state");
+    struct engine_submit used = {.objects = c->workload.objects, .object_count = c->workload.object_count};
+    if (outcome.code == ENGINE_OK) {
+        used.project = w->view.project;
+        outcome = objects_check(e, w, &used);
+    }
+    if (outcome.code != ENGINE_OK)
+        return outcome;
+    workload_texts_set(w, w->view.name, c->workload.request);
+    objects_use(e, w, used.objects, used.object_count);
+    workload_event(e, ENGINE_EVENT_WORKLOAD_CHANGED, w);
+    return outcome_ok(w->view.id);
 }
 
 /* Told to stop and not heard of since. */

@@ -9,6 +9,7 @@ struct codec {
     struct buf *out; /* NULL: reading */
     struct unpack *in;
     struct arena arena; /* of lists that are read */
+    uint64_t format;
 };
 
 static void code_i64(struct codec *c, int64_t *value)
@@ -303,7 +304,70 @@ static void code_nodes(struct codec *c)
     }
 }
 
+/* ---- objects ------------------------------------------------------------------------------------------------------------ */
+
+/* How many use it follows from the workloads. */
+static void code_object(struct codec *c, struct engine_object *o)
+{
+    code_u64(c, &o->id);
+    CODE_ENUM(c, o->kind, ENGINE_OBJECT_KINDS);
+    code_ref(c, &o->project, 0, c->e->project_count);
+    code_ref(c, &o->principal, 0, c->e->principal_count);
+    code_str(c, &o->name);
+    code_str(c, &o->body);
+    code_bool(c, &o->unique);
+    code_bool(c, &o->exclusive);
+    code_u64(c, &o->revision);
+    code_i64(c, &o->created);
+    code_i64(c, &o->changed);
+    code_i64(c, &o->deleted);
+}
+
+static void code_objects(struct codec *c)
+{
+    size_t count = code_count(c, c->e->object_count);
+    engine_id last = 0;
+    code_u64(c, &c->e->next_object);
+    for (size_t i = 0; i < count && (c->out || !c->in->bad); i++) {
+        struct engine_object o = c->out ? c->e->objects[i]->view : (struct engine_object){0};
+        code_object(c, &o);
+        if (c->out)
+            continue;
+        if (o.id <= last || o.id >= c->e->next_object)
+            c->in->bad = true;
+        last = o.id;
+        object_insert(c->e, &o);
+    }
+}
+
+static void code_uses(struct codec *c, struct workload *w)
+{
+    size_t count = code_count(c, w->view.object_count);
+    engine_id *ids = c->out ? w->objects : arena_alloc(&c->arena, (count + 1) * sizeof *ids);
+    for (size_t i = 0; i < count; i++) {
+        code_u64(c, &ids[i]);
+        if (c->out == NULL && object_find(c->e, ids[i]) == NULL)
+            c->in->bad = true;
+    }
+    if (c->out == NULL && !c->in->bad)
+        objects_use(c->e, w, ids, count);
+}
+
 /* ---- workloads ---------------------------------------------------------------------------------------------------------- */
+
+/* Texts of the table of addresses, which stands before. */
+static void code_phase(struct codec *c, struct engine_replica *r)
+{
+    int64_t phase = r->phase;
+    code_i64(c, &phase);
+    r->phase = (int32_t)phase;
+    struct str *texts[] = {&r->address, &r->private_address};
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
+        code_str(c, texts[i]);
+        if (c->out == NULL && texts[i]->size)
+            *texts[i] = name_text(c->e, NAME_ADDRESS, name_make(c->e, NAME_ADDRESS, 0, *texts[i]));
+    }
+}
 
 static void code_replica(struct codec *c, struct engine_replica *r, bool *listed)
 {
@@ -322,6 +386,8 @@ static void code_replica(struct codec *c, struct engine_replica *r, bool *listed
     code_bool(c, &r->oom);
     code_bool(c, &r->dropped);
     code_bool(c, listed);
+    if (c->format >= 2)
+        code_phase(c, r);
 }
 
 static void code_replicas(struct codec *c, struct workload *w)
@@ -347,8 +413,8 @@ static void code_workload_view(struct codec *c, struct engine_workload *v)
 {
     code_ref(c, &v->project, 1, c->e->project_count);
     code_u64(c, &v->key);
-    CODE_ENUM(c, v->state, WORKLOAD_REJECTED + 1);
-    CODE_ENUM(c, v->reason, REASON_DEADLINE + 1);
+    CODE_ENUM(c, v->state, WORKLOAD_STATE_COUNT);
+    CODE_ENUM(c, v->reason, ENGINE_REASON_COUNT);
     bool *flags[] = {&v->preemptible, &v->freeze, &v->cancelled, &v->exited, &v->oom};
     for (size_t i = 0; i < ARRAY_COUNT(flags); i++)
         code_bool(c, flags[i]);
@@ -369,14 +435,19 @@ static void code_workload(struct codec *c, struct workload *w)
     code_workload_view(c, &w->view);
     code_i64(c, &w->assigned);
     code_i64(c, &w->noticed);
-    CODE_ENUM(c, w->next, WORKLOAD_REJECTED + 1);
-    CODE_ENUM(c, w->next_reason, REASON_DEADLINE + 1);
-    CODE_ENUM(c, w->lost_reason, REASON_DEADLINE + 1);
+    CODE_ENUM(c, w->next, WORKLOAD_STATE_COUNT);
+    CODE_ENUM(c, w->next_reason, ENGINE_REASON_COUNT);
+    CODE_ENUM(c, w->lost_reason, ENGINE_REASON_COUNT);
     code_bool(c, &w->failing);
     code_ref(c, &w->port_address, 0, c->e->names[NAME_ADDRESS].count);
     CODE_ENUM(c, w->timer, TIMER_STOP + 1);
     code_i64(c, &w->due);
     code_replicas(c, w);
+    if (c->format < 2)
+        return;
+    code_bool(c, &w->view.instance);
+    code_bool(c, &w->view.paused);
+    code_uses(c, w);
 }
 
 /* What stands elsewhere, too. */
@@ -404,9 +475,7 @@ static void workload_read(struct codec *c, engine_id *last)
         return;
     *last = v.id;
     struct workload *w = workload_new(c->e, v.id);
-    w->view.name = v.name;
-    w->view.request = v.request;
-    w->text = texts_own((struct str *const[]){&w->view.name, &w->view.request}, 2);
+    workload_texts_set(w, v.name, v.request);
     workload_lines_set(w, lines);
     code_workload(c, w);
     workload_index(c->e, w);
@@ -485,6 +554,8 @@ static void code_state(struct codec *c)
     code_principals(c);
     code_nodes(c);
     code_keys(c);
+    if (c->format >= 2)
+        code_objects(c);
     code_workloads(c);
     code_ended(c);
     code_recent(c);
@@ -494,7 +565,7 @@ void engine_snapshot(const struct engine *e, struct buf *out)
 {
     pack_u64(out, ENGINE_FORMAT);
     /* Writing changes nothing: the codec has one shape for both ways. */
-    struct codec c = {.out = out};
+    struct codec c = {.out = out, .format = ENGINE_FORMAT};
     memcpy(&c.e, &e, sizeof e);
     code_state(&c);
     market_snapshot(e->market, out);
@@ -502,9 +573,10 @@ void engine_snapshot(const struct engine *e, struct buf *out)
 
 struct engine *engine_restore(struct unpack *in)
 {
-    if (unpack_u64(in) != ENGINE_FORMAT)
+    uint64_t format = unpack_u64(in);
+    if (format < 1 || format > ENGINE_FORMAT)
         return NULL;
-    struct codec c = {.e = engine_new(0), .in = in};
+    struct codec c = {.e = engine_new(0), .in = in, .format = format};
     code_state(&c);
     arena_fini(&c.arena);
     market_free(c.e->market);

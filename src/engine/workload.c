@@ -139,6 +139,15 @@ struct workload *workload_new(struct engine *e, engine_id id)
     return w;
 }
 
+void workload_texts_set(struct workload *w, struct str name, struct str request)
+{
+    char *old = w->text;
+    w->view.name = name;
+    w->view.request = request;
+    w->text = texts_own((struct str *const[]){&w->view.name, &w->view.request}, 2);
+    xfree(old);
+}
+
 /* What it asks for, by its first choice, until an allocation says what it holds. */
 static int64_t units_asked(const struct engine_submit *s)
 {
@@ -154,8 +163,6 @@ static void workload_submitted(struct workload *w, const struct engine_submit *s
     struct engine_workload *v = &w->view;
     v->project = s->project;
     v->key = s->key;
-    v->name = s->name;
-    v->request = s->request;
     v->preemptible = s->preemptible;
     v->freeze = s->freeze;
     v->nodes = s->nodes;
@@ -164,13 +171,15 @@ static void workload_submitted(struct workload *w, const struct engine_submit *s
     v->max_run = s->max_run;
     v->signal = s->signal;
     v->retries_left = s->retries;
-    w->text = texts_own((struct str *const[]){&v->name, &v->request}, 2);
+    v->instance = s->instance;
+    workload_texts_set(w, s->name, s->request);
 }
 
 struct workload *workload_add(struct engine *e, const struct engine_submit *s)
 {
     struct workload *w = workload_new(e, e->next_workload++);
     workload_submitted(w, s);
+    objects_use(e, w, s->objects, s->object_count);
     w->view.reason = REASON_SUBMITTED;
     w->view.submitted = e->now;
     id_set_add(&e->live, w->view.id);
@@ -231,6 +240,7 @@ void workload_remove(struct engine *e, struct workload *w)
 {
     uint32_t slot = w->slot;
     workload_replicas_set(w, 0);
+    objects_use(e, w, NULL, 0);
     xfree(w->text);
     xfree(w->lines);
     if (id_set_has(&e->live, w->view.id))
@@ -261,6 +271,7 @@ void workload_state_set(struct engine *e, struct workload *w, enum engine_worklo
     if (!workload_state_ended(state))
         return;
     w->view.ended = e->now;
+    objects_use(e, w, NULL, 0);
     id_set_remove(&e->live, w->view.id);
     ended_append(e, w);
 }

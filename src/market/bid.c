@@ -180,6 +180,29 @@ struct refusal bid_cancel(struct market *m, market_id id)
     return accept();
 }
 
+struct refusal bid_pause(struct market *m, market_id id, bool held)
+{
+    uint32_t slot = (uint32_t)map_get(&m->bid_by_id, id);
+    if (slot == 0)
+        return refuse(REFUSED_UNKNOWN, "bid");
+    struct bid *b = &m->bids[slot];
+    uint32_t lease = b->lease;
+    if (b->held == held)
+        return accept();
+    b->held = held;
+    if (lease && held && m->leases[lease].blocked) /* nothing of it can stand anywhere yet */
+        lease_close(m, lease, RELEASE_PAUSED, m->now, true);
+    else if (lease && held)
+        lease_preempt(m, lease, RELEASE_PAUSED, NULL);
+    if (lease)
+        return accept();
+    bid_dequeue(m, slot);
+    if (b->on_curve)
+        ladder_remove(m, slot);
+    bid_enqueue(m, slot);
+    return accept();
+}
+
 enum market_refusal bid_refusal(const struct market *m, const struct market_bid *bid, const char **ret_field,
                                 int64_t ret_numbers[3])
 {

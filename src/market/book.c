@@ -194,7 +194,7 @@ void bid_enqueue(struct market *m, uint32_t bid)
 {
     struct bid *b = &m->bids[bid];
     CHECK(!b->waiting && !b->on_curve);
-    b->parked |= b->reserved != 0; /* until its slot runs */
+    b->parked |= b->reserved != 0 || b->held; /* until its slot runs, or its owner resumes it */
     if (b->parked) {
         park(m, bid);
         return;

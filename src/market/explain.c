@@ -320,6 +320,8 @@ static void why_room(const struct market *m, const struct bid *b, struct market_
 static enum market_obstacle obstacle(const struct market *m, const struct bid *b, const struct market_why *why,
                                      bool has_node, bool is_protected)
 {
+    if (b->held)
+        return OBSTACLE_OWNER;
     if (b->parked)
         return b->reserved ? OBSTACLE_WINDOW : OBSTACLE_BUDGET;
     if (m->settings[SETTING_HOLD])

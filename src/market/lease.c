@@ -394,7 +394,7 @@ void lease_close(struct market *m, uint32_t lease, enum market_release reason, t
     }
     charge_displaced_end(m, lease);
     m->tenants[b->tenant].purses[l->currency].held -= l->escrow;
-    if (reason == RELEASE_ENDED || reason == RELEASE_CANCELLED)
+    if (reason == RELEASE_ENDED || reason == RELEASE_CANCELLED || reason == RELEASE_PAUSED)
         term_owe(m, l);
     l->escrow = 0;
     lease_leave(m, lease);

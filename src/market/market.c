@@ -329,6 +329,7 @@ static int command_order(enum market_command_type type)
     case MARKET_ASK_SET:
         return 3;
     case MARKET_BID_CANCEL:
+    case MARKET_BID_PAUSE:
         return 4;
     case MARKET_BID_CHANGE:
         return 5;
@@ -374,6 +375,8 @@ static struct refusal command_apply(struct market *m, const struct market_comman
         return bid_change(m, c->change.bid, c->change.limit);
     case MARKET_BID_CANCEL:
         return bid_cancel(m, c->change.bid);
+    case MARKET_BID_PAUSE:
+        return bid_pause(m, c->change.bid, c->change.held);
     case MARKET_LEASE_STARTED:
     case MARKET_REPLICA_ENDED:
     case MARKET_LEASE_ENDED:

@@ -202,6 +202,8 @@ enum market_command_type {
     MARKET_POWER_SET,       /* what a site may draw */
     MARKET_CLEAR,           /* the whole book is cleared anew, as after a cold start */
     MARKET_COMPUTED,        /* the result of market_compute comes back: checked against the present, what no longer fits is dropped */
+    MARKET_BID_PAUSE,       /* held: it stays in the book and competes for nothing; running: preempted with its notice first.
+                               Not held: it competes again, with its rank */
 };
 
 /* Long work, done on a snapshot outside the writer. */
@@ -233,6 +235,7 @@ struct market_command {
         struct {
             market_id bid;
             udollar limit; /* BID_CHANGE: limit of the first alternative */
+            bool held;     /* BID_PAUSE */
         } change;
         struct {
             market_id bid;
@@ -292,6 +295,7 @@ enum market_release {
     RELEASE_NODE_LOST,
     RELEASE_DRAINED,
     RELEASE_BUDGET,     /* the project cannot pay on */
+    RELEASE_PAUSED,     /* by its owner, who keeps it in the book */
 };
 
 enum market_charge {
@@ -532,6 +536,7 @@ enum market_obstacle {
     OBSTACLE_FORWARD,   /* firm: the forward price of its term is above its limit */
     OBSTACLE_PAUSED,    /* the operator holds the market (SETTING_HOLD) */
     OBSTACLE_POWER,     /* its site has no power left */
+    OBSTACLE_OWNER,     /* its owner paused it */
 };
 struct market_why {
     enum market_obstacle obstacle;

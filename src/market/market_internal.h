@@ -9,7 +9,8 @@
  *   form   what bids declare but for their number of replicas and their values
  *   class  form × replicas: its bids differ only in value and time
  *   curve  the demand of all classes that choose among pools alike: a ladder of values
- *   bid    waits in its class's tree, is parked (its project cannot pay), or has a lease
+ *   bid    waits in its class's tree, is parked (its project cannot pay, its slot is
+ *          not yet open, or its owner paused it), or has a lease
  *   lease  an allocation in time: assigned, running, vacating
  *
  * Rates inside are µ$ × thousandths of a unit per hour ("milli-rates"): limit × units never rounds. */
@@ -279,6 +280,7 @@ struct bid {
     uint32_t tree_count;
     uint32_t rung_next, rung_previous; /* others of its rung */
     bool renew, urgent, credits;
+    bool held;               /* its owner paused it: parked until that ends */
     bool parked, waiting, on_curve; /* where it stands: list of parked ones, tree of its class, ladder */
 };
 

@@ -34,3 +34,4 @@ struct refusal reservation_change(struct market *m, const struct market_command 
 struct refusal bid_add(struct market *m, const struct market_bid *bid);
 struct refusal bid_change(struct market *m, market_id id, udollar limit);
 struct refusal bid_cancel(struct market *m, market_id id);
+struct refusal bid_pause(struct market *m, market_id id, bool held);

@@ -455,7 +455,7 @@ static void own_start(struct market *m, uint32_t slot)
         struct plan plan = {0};
         for (uint32_t i = 0; i < m->parked_count; i++) {
             const struct bid *b = &m->bids[m->parked[i]];
-            if (b->reserved == slot && (best == 0 || bid_compare(b, &m->bids[best]) < 0)) {
+            if (b->reserved == slot && !b->held && (best == 0 || bid_compare(b, &m->bids[best]) < 0)) {
                 struct candidate c = bid_candidate(m, b);
                 struct site site;
                 if (!own_site(m, r, &c, &site))

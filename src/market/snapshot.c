@@ -5,11 +5,13 @@
 #include "base/sort.h"
 #include "market/calendar.h"
 
-#define SNAPSHOT_FORMAT 6
+#define SNAPSHOT_FORMAT 7
+#define SNAPSHOT_FORMAT_LEAST 6 /* without bids that their owners hold */
 
 struct codec {
     struct buf *out; /* NULL: reading */
     struct unpack *in;
+    uint64_t format;
 };
 
 static void code_i64(struct codec *c, int64_t *value)
@@ -291,6 +293,8 @@ static void code_bid(struct codec *c, struct bid *b)
     bool *flags[] = {&b->renew, &b->urgent, &b->credits, &b->parked, &b->waiting, &b->on_curve};
     for (size_t i = 0; i < ARRAY_COUNT(flags); i++)
         code_bool(c, flags[i]);
+    if (c->format > SNAPSHOT_FORMAT_LEAST)
+        code_bool(c, &b->held);
 }
 
 /* Its limits by alternative, where they differ. */
@@ -484,7 +488,7 @@ static void code_market(struct codec *c, struct market *m)
 
 void market_snapshot(const struct market *m, struct buf *out)
 {
-    struct codec c = {.out = out};
+    struct codec c = {.out = out, .format = SNAPSHOT_FORMAT};
     pack_u64(out, SNAPSHOT_FORMAT);
     code_market(&c, (struct market *)(uintptr_t)m); /* writing changes nothing */
     calendar_pack(m, out);
@@ -586,10 +590,11 @@ static void maps_build(struct market *m)
 
 struct market *market_restore(struct unpack *in)
 {
-    if (unpack_u64(in) != SNAPSHOT_FORMAT)
+    uint64_t format = unpack_u64(in);
+    if (format < SNAPSHOT_FORMAT_LEAST || format > SNAPSHOT_FORMAT)
         return NULL;
     struct market *m = market_new(0);
-    struct codec c = {.in = in};
+    struct codec c = {.in = in, .format = format};
     code_market(&c, m);
     if (in->bad || !slots_hold(m) || !calendar_unpack(m, in)) {
         market_free(m);

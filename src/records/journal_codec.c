@@ -194,6 +194,33 @@ static void submit_read(struct codec *c, struct engine_submit *s)
     c->full |= r == -E2BIG;
 }
 
+/* REQUEST_SET: what it uses follows from the request, as in a submit. */
+static void code_request(struct codec *c, struct engine_command *k)
+{
+    struct engine_submit s = {.request = k->workload.request};
+    code_str(c, &s.request);
+    if (c->out)
+        return;
+    submit_read(c, &s);
+    k->workload.request = s.request;
+    k->workload.objects = s.objects;
+    k->workload.object_count = s.object_count;
+}
+
+static void code_object(struct codec *c, struct engine_command *k)
+{
+    code_u64(c, &k->object.id);
+    CODE_ENUM(c, k->object.kind, ENGINE_OBJECT_KINDS - 1);
+    code_u64(c, &k->object.project);
+    code_u64(c, &k->object.key);
+    code_bool(c, &k->object.unique);
+    code_bool(c, &k->object.exclusive);
+    code_bool(c, &k->object.keep);
+    code_str(c, &k->object.name);
+    code_str(c, &k->object.body);
+    code_u64(c, &k->object.revision);
+}
+
 static void code_submit(struct codec *c, struct engine_submit *s)
 {
     code_u64(c, &s->project);
@@ -208,7 +235,7 @@ static void code_submit(struct codec *c, struct engine_submit *s)
 
 static void code_report(struct codec *c, struct engine_command *k)
 {
-    CODE_ENUM(c, k->report.kind, ENGINE_PORT_BUSY);
+    CODE_ENUM(c, k->report.kind, ENGINE_PHASE);
     code_u64(c, &k->report.node);
     code_u64(c, &k->report.workload);
     code_u32(c, &k->report.attempt);
@@ -221,6 +248,11 @@ static void code_report(struct codec *c, struct engine_command *k)
     code_str(c, &k->report.text);
     code_str(c, &k->report.last_lines);
     code_i64(c, &k->report.at);
+    if (k->report.kind != ENGINE_PHASE)
+        return;
+    CODE_ENUM(c, k->report.phase, INT32_MAX);
+    code_str(c, &k->report.address);
+    code_str(c, &k->report.private_address);
 }
 
 /* The engine's settings are numbered behind the market's, whose count grows: in bytes they are -1, -2, … */
@@ -292,6 +324,18 @@ static void code_command(struct codec *c, struct engine_command *k)
         break;
     case ENGINE_REPORT:
         code_report(c, k);
+        break;
+    case ENGINE_PAUSE:
+        code_u64(c, &k->workload.workload);
+        code_bool(c, &k->workload.paused);
+        break;
+    case ENGINE_REQUEST_SET:
+        code_u64(c, &k->workload.workload);
+        code_request(c, k);
+        break;
+    case ENGINE_OBJECT_PUT:
+    case ENGINE_OBJECT_DELETE:
+        code_object(c, k);
         break;
     case ENGINE_TICK:
     case ENGINE_WAKE:
@@ -491,6 +535,20 @@ static int choices_from(const struct workload_request *request, struct engine_su
     return 0;
 }
 
+static int objects_from(const struct workload_request *request, struct arena *arena, const engine_id **ret, size_t *ret_count,
+                        struct error *err)
+{
+    const int64_t *from = request->objects.items;
+    engine_id *ids = arena_alloc(arena, (request->objects.count + 1) * sizeof *ids);
+    if (ids == NULL)
+        return error_set(err, -E2BIG, "objects: too long");
+    for (size_t i = 0; i < request->objects.count; i++)
+        ids[i] = (engine_id)from[i];
+    *ret = ids;
+    *ret_count = request->objects.count;
+    return 0;
+}
+
 static void bid_from(const struct workload_request *request, struct engine_submit *ret)
 {
     ret->name = request->name;
@@ -511,6 +569,7 @@ static void bid_from(const struct workload_request *request, struct engine_submi
     ret->earliest = request->earliest_ms;
     ret->signal = (int32_t)CLAMP(request->signal, 1, 64);
     ret->restart_cost = request->restart_cost_udollar;
+    ret->instance = request->kind == WORKLOAD_INSTANCE;
 }
 
 int journal_submit_from_request(const struct workload_request *request, struct arena *arena, struct engine_submit *ret,
@@ -524,5 +583,7 @@ int journal_submit_from_request(const struct workload_request *request, struct a
         r = narrow("racks", request->racks, &ret->racks, err);
     if (r == 0)
         r = narrow("retries", request->retries, &ret->retries, err);
+    if (r == 0)
+        r = objects_from(request, arena, &ret->objects, &ret->object_count, err);
     return r == 0 ? choices_from(request, ret, arena, err) : r;
 }

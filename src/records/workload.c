@@ -9,6 +9,7 @@
 
 const char *const workload_priority_names[] = {"low", "normal", "high", "critical", NULL};
 const char *const workload_level_names[] = {"any", "zone", "fabric", "racks", "rack", "node", NULL};
+const char *const workload_kind_names[] = {"task", "instance", NULL};
 static const char *const lost_contact_names[] = {"continue", "freeze", NULL};
 
 static_assert(RATE_MOST == MARKET_RATE_MAX, "one bound of rates");
@@ -29,6 +30,19 @@ static const struct field workload_choice_fields[] = {
      .doc = "Speed against the one that the limit is stated for."},
 };
 RECORD(workload_choice, "One choice of hardware.");
+
+#define I workload_instance
+static const struct field workload_instance_fields[] = {
+    TEXTS(I, ssh_keys, OMIT, WORKLOAD_KEYS_MAX, "Public keys that may log in, by id or name; the project's required ones come with them."),
+    TEXTS(I, volumes, OMIT, WORKLOAD_VOLUMES_MAX, "Volumes, by id or name."),
+    SHORT(I, startup_script, OMIT, 10000, "Run once, as root, when the boot disk is new."),
+    SHORT(I, image, OMIT, NAME_MOST, "Image of the boot disk; empty: the node's own."),
+    SHORT(I, cluster, OMIT, NAME_MOST, "Kubernetes cluster that it joins."),
+    SHORT(I, email, OMIT, 254, "Who is told of its changes."),
+    SHORT(I, limit, OMIT, 32, "Limit in dollars per instance-hour, as it was written."),
+    RANGE(I, memory_gib, OMIT, 0, (int64_t)1 << 20, "GiB", "Memory, less than the type has; 0: all."),
+};
+RECORD(workload_instance, "A machine handed to its owner.");
 
 #define W workload_request
 static const struct field workload_request_fields[] = {
@@ -78,6 +92,12 @@ static const struct field workload_request_fields[] = {
     RANGE(W, earliest_ms, OMIT, 0, TIME_MOST, TIME_UNIT, "Start not before; 0: at once."),
     RANGE(W, nodes_max, OMIT, 0, WORKLOAD_NODES_MAX, "replicas",
           "Elastic: the most replicas; 0: as `nodes`."),
+    {"kind", FIELD_ENUM, AT(W, kind), .names = workload_kind_names, .flags = OMIT,
+     .doc = "A task runs a program; an instance is a machine handed to its owner."},
+    {"instance", FIELD_RECORD, AT(W, instance), .record = &workload_instance_record,
+     .flags = OMIT, .doc = "Of an instance: what it is handed over with."},
+    NUMBERS(W, objects, FIELD_SECRET | FIELD_OUTPUT | OMIT, WORKLOAD_KEYS_MAX * 16,
+            "The server's numbers of keys and volumes."),
 };
 RECORD(workload_request, "What somebody wants run, and what they bid for it.");
 
@@ -148,8 +168,12 @@ int workload_check(const struct workload_request *request, struct error *err)
 {
     if (!is_name(request->name))
         return error_set(err, -EINVAL, "name: allowed are letters, digits, `.`, `_` and `-`");
-    if (request->run.size == 0 && request->setup.size == 0)
+    bool program = request->run.size || request->setup.size;
+    if (request->kind == WORKLOAD_TASK && !program)
         return error_set(err, -EINVAL, "run: is missing");
+    if (request->kind == WORKLOAD_INSTANCE && (program || request->archive.size))
+        return error_set(err, -EINVAL, "%s: an instance has none, allowed is instance.startup_script",
+                         request->run.size ? "run" : request->setup.size ? "setup" : "archive");
     if (request->archive.size && !is_sha256(request->archive))
         return error_set(err, -EINVAL, "archive: not a SHA-256 of 64 hexadecimal digits");
     if (request->archive.size == 0 && (request->workdir.size || request->mounts.count))

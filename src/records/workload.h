@@ -23,6 +23,25 @@ struct workload_choice {
     int64_t speed_milli;          /* 1,000 = the speed that the limit is stated for */
 };
 
+enum workload_kind { WORKLOAD_TASK, WORKLOAD_INSTANCE };
+extern const char *const workload_kind_names[]; /* task, instance */
+/* Stands on nodes whose agent can hand out machines; goes with every choice of an instance. */
+#define WORKLOAD_INSTANCE_LABEL "instance=sandbox"
+#define WORKLOAD_KEYS_MAX 64
+#define WORKLOAD_VOLUMES_MAX 20
+
+/* What a machine is handed over with. */
+struct workload_instance {
+    struct record_list ssh_keys; /* of struct str: ids, or names in the project */
+    struct record_list volumes;  /* of struct str: likewise */
+    struct str startup_script;   /* once, when the boot disk is new */
+    struct str image;            /* by name; empty = the node's own */
+    struct str cluster;          /* clust_…, which it joins; may be empty */
+    struct str email;            /* who is told of its changes */
+    struct str limit;            /* dollars per instance-hour, as its owner wrote it */
+    int64_t memory_gib;          /* less than the type has; 0 = all */
+};
+
 struct workload_request {
     struct str name;    /* letters, digits, . _ -, at most 100; may be empty */
     struct str project; /* name or id; empty = the key's, else `default` */
@@ -53,9 +72,12 @@ struct workload_request {
     int64_t deadline_ms;     /* finish by: time since 1970; 0 = none */
     int64_t earliest_ms;     /* start not before; 0 = at once */
     int64_t nodes_max;       /* elastic: 0 = nodes */
+    int32_t kind;            /* enum workload_kind; an instance has no program */
+    struct workload_instance instance;
+    struct record_list objects; /* of int64_t: the engine's ids of keys and volumes; the server fills it in */
 };
 
-extern const struct record workload_choice_record, workload_request_record;
+extern const struct record workload_choice_record, workload_instance_record, workload_request_record;
 
 /* What no field says alone: names, the archive that paths need, racks, order of times, amounts.
  * Both a decoded request and a task file are put to it. err holds `field: what is allowed`. */

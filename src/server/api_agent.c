@@ -131,7 +131,8 @@ static bool report_command(struct api_call *call, const struct agent_report *rep
         return false;
     static const enum engine_report_kind kinds[] = {[AGENT_STARTED] = ENGINE_STARTED,
                                                     [AGENT_ENDED] = ENGINE_ENDED,
-                                                    [AGENT_PORT_BUSY] = ENGINE_PORT_BUSY};
+                                                    [AGENT_PORT_BUSY] = ENGINE_PORT_BUSY,
+                                                    [AGENT_PHASE] = ENGINE_PHASE};
     *ret = (struct engine_command){.type = ENGINE_REPORT};
     ret->report.kind = kinds[report->kind];
     ret->report.node = call->who.node;
@@ -146,6 +147,9 @@ static bool report_command(struct api_call *call, const struct agent_report *rep
     ret->report.text = report->text;
     ret->report.last_lines = report->last_lines;
     ret->report.at = happened_at(report, now);
+    ret->report.phase = 1 + report->phase;
+    ret->report.address = report->ssh_destination;
+    ret->report.private_address = report->private_ip;
     return true;
 }
 

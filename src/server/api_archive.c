@@ -292,11 +292,9 @@ struct pruning {
 /* Live work uses what it names. */
 static void touch_live(struct api_archives *s, const struct core_view *view)
 {
-    unsigned live = 1u << WORKLOAD_WAITING | 1u << WORKLOAD_ASSIGNED | 1u << WORKLOAD_RUNNING |
-                    1u << WORKLOAD_PREEMPTING;
     struct arena arena = {0};
     const struct engine_workload *w = NULL;
-    while ((w = engine_workload_before(view->engine, w ? w->id : 0, 0, live))) {
+    while ((w = engine_workload_before(view->engine, w ? w->id : 0, 0, WORKLOAD_STATES_LIVE))) {
         struct workload_request request;
         struct error err = {0};
         struct unpack in = unpack_from(w->request);

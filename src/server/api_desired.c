@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Desired state: what should run on a node, as its agent is told. */
-#include "server/api_internal.h"
-
-#include "records/workload.h"
+#include "server/api_instance.h"
 
 #include "wire/record.h"
 
@@ -39,7 +37,7 @@ static int64_t whole_gpus(const struct market_amounts *amounts)
 
 /* The request was checked when it came; what cannot be read now runs nothing. */
 static bool spec_of(const struct render *r, const struct engine_workload *w,
-                    const struct market_amounts *amounts, struct agent_spec *ret)
+                    const struct engine_replica *replica, struct agent_replica *ret)
 {
     struct workload_request request;
     struct error err = {0};
@@ -49,7 +47,9 @@ static bool spec_of(const struct render *r, const struct engine_workload *w,
                   err.text);
         return false;
     }
-    *ret = (struct agent_spec){
+    if (w->instance)
+        instance_render(r, w, &request, replica, &ret->instance);
+    ret->spec = (struct agent_spec){
         .name = request.name,
         .project = render_project(r, w->project),
         .setup = request.setup,
@@ -60,7 +60,7 @@ static bool spec_of(const struct render *r, const struct engine_workload *w,
         .workdir = request.workdir,
         .mounts = request.mounts,
         .nodes = w->nodes,
-        .gpus_per_node = whole_gpus(amounts),
+        .gpus_per_node = whole_gpus(&replica->amounts),
         .notice_ms = w->notice,
         .signal = w->signal,
         .on_lost_contact = request.on_lost_contact,
@@ -90,8 +90,9 @@ static bool render_replica(const struct render *r, const struct engine_replica_r
     if (replica->state == REPLICA_STOPPING) {
         ret->deadline_ms = replica->deadline;
         ret->stop_in_ms = MAX(replica->deadline - r->now, 0);
+        ret->stop = instance_stop(w);
     }
-    return spec_of(r, w, &replica->amounts, &ret->spec);
+    return spec_of(r, w, replica, ret);
 }
 
 void render_desired(const struct render *r, const struct engine_node *node, struct record_list *ret)

@@ -63,10 +63,10 @@ static void decimal(struct buf *out, int64_t value, int64_t scale, int digits)
 
 static void workloads(const struct engine *e, struct buf *out)
 {
-    uint64_t counts[WORKLOAD_REJECTED + 1];
+    uint64_t counts[WORKLOAD_STATE_COUNT];
     engine_workload_counts(e, counts);
     head(out, "workloads", "gauge", "Workloads in the state, by state.");
-    for (int s = 0; s <= WORKLOAD_REJECTED; s++)
+    for (int s = 0; s < WORKLOAD_STATE_COUNT; s++)
         labelled(out, "workloads", "state",
                  str_from(workload_state_name((enum engine_workload_state)s)), (int64_t)counts[s]);
 }

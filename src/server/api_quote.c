@@ -175,6 +175,8 @@ static const char *obstacle_name(enum market_obstacle obstacle)
         return "paused";
     case OBSTACLE_POWER:
         return "power";
+    case OBSTACLE_OWNER:
+        return "owner";
     }
     return "none";
 }
@@ -248,6 +250,9 @@ static void obstacle_sentence(const struct market_why *why, const char *unit, st
         return;
     case OBSTACLE_POWER:
         buf_printf(out, "The site of %.*s has no power left.", STR_ARGS(pool));
+        return;
+    case OBSTACLE_OWNER:
+        buf_append_text(out, "Its owner paused it: it competes again when it is resumed.");
         return;
     }
 }
@@ -350,7 +355,10 @@ static const char *state_sentence(enum engine_workload_state state)
     case WORKLOAD_FAILED:
     case WORKLOAD_CANCELLED:
     case WORKLOAD_REJECTED:
+    case WORKLOAD_STATE_COUNT:
         break;
+    case WORKLOAD_PAUSED:
+        return "Its owner paused it: it competes again when it is resumed.";
     }
     return "It has ended.";
 }

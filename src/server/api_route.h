@@ -7,6 +7,7 @@
 
 api_handle route_workload_submit, route_workload_quote;
 api_read route_workload_list, route_workload_get, route_workload_bid, route_workload_cancel;
+api_read route_workload_pause, route_workload_resume;
 api_read route_workload_why, route_workload_bill;
 api_read route_price_list, route_price_history, route_ask_set;
 api_handle route_node_add, route_node_renew;
@@ -25,6 +26,7 @@ bool route_archive_admit(struct api_call *call);
 api_read route_archive_get, route_binary_get;
 api_handle route_console_code, route_console_sign_in, route_console_sign_out, route_console_page;
 api_handle route_agent_join, route_agent_register, route_agent_poll, route_agent_report;
+api_read route_agent_disks;
 api_handle route_log_append;
 api_read route_log_get;
 api_handle route_openapi_get, route_health_get, route_ready_get;

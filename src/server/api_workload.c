@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Submits and changes of workloads. */
 #include "server/api_route.h"
+#include "server/api_instance.h"
 #include "server/api_submit.h"
 
 #include "base/hash.h"
@@ -82,6 +83,8 @@ bool call_submit(struct api_call *call, bool quote, struct engine_submit *ret)
     ret->project = project_of(call, request);
     if (ret->project == 0)
         return false;
+    if (request->kind == WORKLOAD_INSTANCE)
+        call->own = request; /* what it names is looked up in the state */
     if (request->archive.size &&
         !api_archive_use(call->api->archives, ret->project, request->archive)) {
         call_refuse(call, 400, "archive", "it was not uploaded; PUT /v1/archives/%.*s first",
@@ -155,12 +158,46 @@ static void submit_then(struct api_call *call, const struct core_answer *answer)
     answer_created(call, &created);
 }
 
+bool submit_complete(struct api_call *call, const struct core_view *view, struct workload_request *request,
+                     struct engine_submit *submit)
+{
+    struct render r = call_render(call, view);
+    struct error err = {0};
+    if (instance_complete(&r, submit->project, request, &err) < 0 ||
+        journal_submit_from_request(request, call_arena(call), submit, &err) < 0) {
+        call_refuse_error(call, 400, &err);
+        return false;
+    }
+    submit->request = pack_request(call, request);
+    return true;
+}
+
+struct instance_order {
+    struct workload_request *request;
+    struct engine_command *command;
+};
+
+static void submit_instance(struct api_call *call, const struct core_view *view)
+{
+    struct instance_order *order = call->own;
+    if (submit_complete(call, view, order->request, &order->command->submit))
+        call_push(call, order->command, 1, submit_then);
+}
+
 void route_workload_submit(struct api_call *call)
 {
     struct engine_command *command = call_alloc(call, sizeof *command);
     command->type = ENGINE_SUBMIT;
-    if (call_submit(call, false, &command->submit) && name_request(call, &command->submit))
+    if (!call_submit(call, false, &command->submit) || !name_request(call, &command->submit))
+        return;
+    if (!command->submit.instance) {
         call_push(call, command, 1, submit_then);
+        return;
+    }
+    struct instance_order *order = call_alloc(call, sizeof *order);
+    *order = (struct instance_order){call->own, command};
+    call->own = order;
+    call_query(call, submit_instance);
 }
 
 /* ---- changes ---- */
@@ -203,6 +240,26 @@ void route_workload_bid(struct api_call *call, const struct core_view *view)
     command->type = ENGINE_BID_CHANGE;
     command->workload.limit = change->limit_udollar_per_hour;
     call_push(call, command, 1, change_then);
+}
+
+static void pause_set(struct api_call *call, const struct core_view *view, bool paused)
+{
+    struct engine_command *command = change_command(call, view);
+    if (!command)
+        return;
+    command->type = ENGINE_PAUSE;
+    command->workload.paused = paused;
+    call_push(call, command, 1, change_then);
+}
+
+void route_workload_pause(struct api_call *call, const struct core_view *view)
+{
+    pause_set(call, view, true);
+}
+
+void route_workload_resume(struct api_call *call, const struct core_view *view)
+{
+    pause_set(call, view, false);
 }
 
 void route_workload_cancel(struct api_call *call, const struct core_view *view)

@@ -10,12 +10,7 @@
 #define TABLE_PAGE 256
 #define TABLE_PAGES_MOST                                                                           \
     64 /* rows of other states that one request may walk over: this many pages */
-#define ENDED_STATES                                                                               \
-    (1u << WORKLOAD_FINISHED | 1u << WORKLOAD_FAILED | 1u << WORKLOAD_CANCELLED |                  \
-     1u << WORKLOAD_REJECTED)
-#define ALL_STATES                                                                                 \
-    (ENDED_STATES | 1u << WORKLOAD_WAITING | 1u << WORKLOAD_ASSIGNED | 1u << WORKLOAD_RUNNING |    \
-     1u << WORKLOAD_PREEMPTING)
+#define ALL_STATES (WORKLOAD_STATES_ENDED | WORKLOAD_STATES_LIVE)
 
 /* ---- rows of the tables ---- */
 
@@ -101,7 +96,7 @@ static struct str only_ended_state(unsigned states)
 
 static bool state_wanted(unsigned states, struct str name)
 {
-    for (int s = WORKLOAD_WAITING; s <= WORKLOAD_REJECTED; s++)
+    for (int s = WORKLOAD_WAITING; s < WORKLOAD_STATE_COUNT; s++)
         if (states & 1u << s && str_is(name, workload_state_name((enum engine_workload_state)s)))
             return true;
     return false;
@@ -111,7 +106,7 @@ static bool next_page(struct merge *m)
 {
     m->at = 0;
     m->page = (struct table_page){0};
-    if (m->past_done || !(m->states & ENDED_STATES) || m->pages++ == TABLE_PAGES_MOST) {
+    if (m->past_done || !(m->states & WORKLOAD_STATES_ENDED) || m->pages++ == TABLE_PAGES_MOST) {
         m->past_done = true;
         return true;
     }
@@ -190,13 +185,13 @@ static bool parse_states(struct api_call *call, unsigned *ret)
     while (rest.size) {
         struct str name = str_cut(&rest, ',');
         int s = WORKLOAD_WAITING;
-        while (s <= WORKLOAD_REJECTED &&
+        while (s < WORKLOAD_STATE_COUNT &&
                !str_is(name, workload_state_name((enum engine_workload_state)s)))
             s++;
-        if (s > WORKLOAD_REJECTED) {
+        if (s == WORKLOAD_STATE_COUNT) {
             call_refuse(call, 400, "state",
                         "\"%.*s\" is none, allowed are waiting, assigned, running, preempting, "
-                        "finished, failed, cancelled, rejected",
+                        "finished, failed, cancelled, rejected, paused",
                         (int)MIN(name.size, 40), name.data);
             return false;
         }

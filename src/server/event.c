@@ -43,13 +43,18 @@ const char *event_type_name(enum engine_event_type type)
         [ENGINE_EVENT_KEY_CREATED] = "key_created",
         [ENGINE_EVENT_KEY_REVOKED] = "key_revoked",
         [ENGINE_EVENT_SETTING_CHANGED] = "setting_changed",
+        [ENGINE_EVENT_REPLICA_PHASE] = "replica_phase",
+        [ENGINE_EVENT_OBJECT_CREATED] = "object_created",
+        [ENGINE_EVENT_OBJECT_CHANGED] = "object_changed",
+        [ENGINE_EVENT_OBJECT_DELETED] = "object_deleted",
     };
     return NAME_OF(names, type);
 }
 
 const char *workload_state_name(enum engine_workload_state state)
 {
-    static const char *const names[] = {"waiting", "assigned", "running", "preempting", "finished", "failed", "cancelled", "rejected"};
+    static const char *const names[] = {"waiting", "assigned", "running", "preempting", "finished", "failed", "cancelled", "rejected",
+                                        "paused"};
     return NAME_OF(names, state);
 }
 
@@ -62,7 +67,7 @@ static const char *node_state_name(int64_t state)
 const char *reason_name(enum engine_reason reason)
 {
     static const char *const names[] = {"", "submitted", "preempted", "drained", "node_lost", "node_restarted", "budget", "cancelled",
-                                        "max_run", "exited", "oom", "prepare", "retry", "completed", "relocated", "deadline"};
+                                        "max_run", "exited", "oom", "prepare", "retry", "completed", "relocated", "deadline", "paused", "resumed"};
     return NAME_OF(names, reason);
 }
 
@@ -281,6 +286,8 @@ static const char *reason_words(int64_t reason)
         [REASON_COMPLETED] = "it is done",
         [REASON_RELOCATED] = "it moves to another place",
         [REASON_DEADLINE] = "its deadline cannot be met any more",
+        [REASON_PAUSED] = "its owner paused it",
+        [REASON_RESUMED] = "its owner resumed it",
     };
     return NAME_OF(words, reason);
 }
@@ -320,7 +327,7 @@ static struct str workload_text(const struct engine_event *event, struct str poo
     case ENGINE_EVENT_WORKLOAD_PREEMPTING:
         return text_made(arena, "has to leave within %s: %s", span(MAX(event->deadline - event->at, 0)).text, reason_words(event->reason));
     case ENGINE_EVENT_WORKLOAD_WAITING:
-        return because("waits again", event, arena);
+        return because(event->state == WORKLOAD_PAUSED ? "is paused" : "waits again", event, arena);
     case ENGINE_EVENT_WORKLOAD_FINISHED:
         return STR("finished");
     case ENGINE_EVENT_WORKLOAD_FAILED:
@@ -401,6 +408,32 @@ static struct str fleet_text(const struct engine_event *event, const struct api_
     }
 }
 
+static const char *object_kind_name(int64_t kind)
+{
+    static const char *const names[ENGINE_OBJECT_KINDS] = {
+        [OBJECT_SSH_KEY] = "ssh key", [OBJECT_SCRIPT] = "script",   [OBJECT_VOLUME] = "volume", [OBJECT_CLUSTER] = "cluster",
+        [OBJECT_QUOTA] = "quota",     [OBJECT_WEBHOOK] = "webhook", [OBJECT_NOTE] = "note",
+    };
+    return NAME_OF(names, kind);
+}
+
+static struct str owned_text(const struct engine_event *event, const struct api_event *out, struct arena *arena)
+{
+    switch ((int)event->type) {
+    case ENGINE_EVENT_REPLICA_PHASE:
+        return text_made(arena, event->state > 1 ? "instance %lld boots on %.*s" : "instance %lld is made ready on %.*s",
+                         (long long)event->rank + 1, STR_ARGS(out->node_name));
+    case ENGINE_EVENT_OBJECT_CREATED:
+        return text_made(arena, "%s %.*s was made", object_kind_name(event->state), STR_ARGS(event->text));
+    case ENGINE_EVENT_OBJECT_CHANGED:
+        return text_made(arena, "%s %.*s was changed", object_kind_name(event->state), STR_ARGS(event->text));
+    case ENGINE_EVENT_OBJECT_DELETED:
+        return text_made(arena, "%s %.*s was deleted", object_kind_name(event->state), STR_ARGS(event->text));
+    default:
+        return STR("");
+    }
+}
+
 static struct str sentence(const struct engine_event *event, const struct api_event *out, struct arena *arena)
 {
     if (event->type <= ENGINE_EVENT_WORKLOAD_RETIRED)
@@ -409,6 +442,8 @@ static struct str sentence(const struct engine_event *event, const struct api_ev
         return replica_text(event, out->node_name, arena);
     if (event->type <= ENGINE_EVENT_GAP)
         return money_text(event, out, arena);
+    if (event->type >= ENGINE_EVENT_REPLICA_PHASE)
+        return owned_text(event, out, arena);
     return fleet_text(event, out, arena);
 }
 

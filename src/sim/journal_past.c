@@ -13,9 +13,6 @@
 #include "server/recover.h"
 #include "sim/draw.h"
 
-#define LIVE_STATES                                                                                \
-    (1u << WORKLOAD_WAITING | 1u << WORKLOAD_ASSIGNED | 1u << WORKLOAD_RUNNING |                   \
-     1u << WORKLOAD_PREEMPTING)
 
 struct life {
     time_ms began; /* of the attempt that runs; -1: none does */
@@ -90,7 +87,7 @@ static void live_take(struct past *p, const struct engine *e)
 {
     struct arena arena = {0};
     const struct engine_workload *v = NULL;
-    while ((v = engine_workload_before(e, v ? v->id : 0, 0, LIVE_STATES))) {
+    while ((v = engine_workload_before(e, v ? v->id : 0, 0, WORKLOAD_STATES_LIVE))) {
         struct workload_request request;
         struct error err = {0};
         struct unpack in = unpack_from(v->request);

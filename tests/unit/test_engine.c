@@ -523,14 +523,14 @@ static void test_the_ended_leave_in_order(void **state)
         started_all(&w, ids[i]);
         ended(&w, ids[i], 0, 0);
     }
-    uint64_t counts[WORKLOAD_REJECTED + 1];
+    uint64_t counts[WORKLOAD_STATE_COUNT];
     engine_workload_counts(w.e, counts);
     assert_int_equal(counts[WORKLOAD_FINISHED], 3);
     assert_int_equal(counts[WORKLOAD_ASSIGNED], 1);
     assert_int_equal(engine_workload_before(w.e, 0, 0, 1u << WORKLOAD_FINISHED)->id, ids[2]);
     assert_int_equal(engine_workload_before(w.e, ids[1], 1, ~0u)->id, ids[0]);
-    assert_int_equal(engine_workload_before(w.e, 0, 0, 0x0f)->id, ids[3]);
-    assert_null(engine_workload_before(w.e, ids[3], 0, 0x0f));
+    assert_int_equal(engine_workload_before(w.e, 0, 0, WORKLOAD_STATES_LIVE)->id, ids[3]);
+    assert_null(engine_workload_before(w.e, ids[3], 0, WORKLOAD_STATES_LIVE));
     assert_null(engine_workload_before(w.e, 0, 2, ~0u));
     struct engine_event event;
     for (int i = 2; i >= 0; i--) {

@@ -12,6 +12,7 @@ struct play {
     struct prng random;
     struct engine_choice choices[BATCH_MAX][2];
     char names[BATCH_MAX][16], keys[BATCH_MAX][16];
+    engine_id objects[BATCH_MAX][2];
     int64_t charged, paid; /* CHARGED and ENTRY of the tenants */
     size_t seen[ENGINE_EVENT_TYPE_COUNT], codes[ENGINE_STALE + 1];
 };
@@ -29,9 +30,9 @@ static bool one_in(struct play *p, uint64_t n)
 /* A workload that is live, most of the time; else any number. */
 static engine_id some_workload(struct play *p)
 {
-    const struct engine_workload *v = engine_workload_before(p->w.e, draw(p, 200) + 2, 0, 0x0f);
+    const struct engine_workload *v = engine_workload_before(p->w.e, draw(p, 200) + 2, 0, WORKLOAD_STATES_LIVE);
     if (v == NULL || one_in(p, 3))
-        v = engine_workload_before(p->w.e, 0, 0, 0x0f);
+        v = engine_workload_before(p->w.e, 0, 0, WORKLOAD_STATES_LIVE);
     return v && !one_in(p, 20) ? v->id : draw(p, 100);
 }
 
@@ -51,6 +52,20 @@ static struct engine_command random_node(struct play *p, size_t slot)
     if (one_in(p, 16))
         c.node.ask = 10000;
     return c;
+}
+
+static engine_id some_object(struct play *p)
+{
+    size_t count = engine_object_count(p->w.e);
+    return count && !one_in(p, 8) ? engine_object_at(p->w.e, draw(p, count))->id : draw(p, 30);
+}
+
+static void random_objects(struct play *p, size_t slot, const engine_id **ret, size_t *ret_count)
+{
+    *ret = p->objects[slot];
+    *ret_count = one_in(p, 2) ? draw(p, 3) : 0;
+    for (size_t i = 0; i < *ret_count; i++)
+        p->objects[slot][i] = some_object(p);
 }
 
 static struct engine_command random_submit(struct play *p, size_t slot)
@@ -74,6 +89,34 @@ static struct engine_command random_submit(struct play *p, size_t slot)
         p->choices[slot][0].zone = STR("a");
     if (one_in(p, 20))
         p->choices[slot][0].region = STR("nowhere");
+    c.submit.instance = one_in(p, 3);
+    random_objects(p, slot, &c.submit.objects, &c.submit.object_count);
+    return c;
+}
+
+static struct engine_command random_object(struct play *p)
+{
+    static const char *const names[] = {"a", "b", "c"};
+    struct engine_command c = {.type = one_in(p, 3) ? ENGINE_OBJECT_DELETE : ENGINE_OBJECT_PUT};
+    c.object.id = c.type == ENGINE_OBJECT_DELETE || one_in(p, 3) ? some_object(p) : 0;
+    c.object.kind = (enum engine_object_kind)draw(p, ENGINE_OBJECT_KINDS);
+    c.object.project = draw(p, 2);
+    c.object.name = str_from(names[draw(p, 3)]);
+    c.object.body = STR("body");
+    c.object.unique = one_in(p, 2);
+    c.object.exclusive = one_in(p, 2);
+    c.object.keep = one_in(p, 2);
+    return c;
+}
+
+static struct engine_command random_owner(struct play *p, size_t slot)
+{
+    struct engine_command c = {.type = one_in(p, 4) ? ENGINE_REQUEST_SET : ENGINE_PAUSE};
+    c.workload.workload = some_workload(p);
+    c.workload.paused = one_in(p, 2);
+    c.workload.request = STR("other request");
+    if (c.type == ENGINE_REQUEST_SET)
+        random_objects(p, slot, &c.workload.objects, &c.workload.object_count);
     return c;
 }
 
@@ -109,7 +152,9 @@ static struct engine_command random_report(struct play *p)
     c.report.node = one_in(p, 30) ? 1 + draw(p, NODES) : n->id;
     c.report.kind = r->state == REPLICA_ASSIGNED ? ENGINE_STARTED : ENGINE_ENDED;
     if (one_in(p, 10))
-        c.report.kind = (enum engine_report_kind)draw(p, 3);
+        c.report.kind = (enum engine_report_kind)draw(p, 4);
+    c.report.phase = (int32_t)draw(p, 3);
+    c.report.address = one_in(p, 2) ? STR("10.0.0.1") : STR("10.0.0.2");
     c.report.port = v->master_port;
     if (c.report.kind == ENGINE_ENDED && one_in(p, 3)) {
         c.report.exit_code = 1 + (int64_t)draw(p, 2);
@@ -135,9 +180,13 @@ static struct engine_command random_command(struct play *p, size_t slot)
         return (struct engine_command){.type = ENGINE_BID_CHANGE, .workload = {some_workload(p), (udollar)draw(p, 500000)}};
     if (kind < 93)
         return (struct engine_command){.type = one_in(p, 2) ? ENGINE_NODE_DRAIN : ENGINE_NODE_UNDRAIN, .on_node = {.node = 1 + draw(p, NODES), .evict = one_in(p, 2)}};
-    if (kind < 94)
+    if (kind < 95)
+        return random_object(p);
+    if (kind < 96)
+        return random_owner(p, slot);
+    if (kind < 97)
         return (struct engine_command){.type = ENGINE_ASK_SET, .on_node = {.pool = 1, .ask = (udollar)draw(p, 60000)}};
-    return (struct engine_command){.type = kind < 98 ? ENGINE_TICK : ENGINE_WAKE};
+    return (struct engine_command){.type = kind < 99 ? ENGINE_TICK : ENGINE_WAKE};
 }
 
 static void count_money(struct play *p)
@@ -233,7 +282,7 @@ static void play(uint64_t seed, int steps, struct play *p)
 static void all_leave(struct play *p)
 {
     const struct engine_workload *v = NULL;
-    while ((v = engine_workload_before(p->w.e, v ? v->id : 0, 0, 0x0f))) {
+    while ((v = engine_workload_before(p->w.e, v ? v->id : 0, 0, WORKLOAD_STATES_LIVE))) {
         cancel(&p->w, v->id);
         count_money(p);
     }
@@ -243,7 +292,7 @@ static void all_leave(struct play *p)
     p->w.now += 1000;
     tick(&p->w);
     count_money(p);
-    assert_null(engine_workload_before(p->w.e, 0, 0, 0x0f));
+    assert_null(engine_workload_before(p->w.e, 0, 0, WORKLOAD_STATES_LIVE));
     for (engine_id id = 1; id <= engine_node_count(p->w.e); id++)
         assert_int_equal(engine_node(p->w.e, id)->replica_count, 0);
 }
@@ -272,6 +321,9 @@ static void test_any_order_of_things(void **state)
     /* The walk comes everywhere; what needs accounts has tests of its own. */
     for (int i = 0; i < ENGINE_EVENT_PROJECT_CREATED; i++)
         if (i != ENGINE_EVENT_WORKLOAD_REJECTED && seen[i] == 0)
+            fail_msg("event %d was never seen", i);
+    for (int i = ENGINE_EVENT_REPLICA_PHASE; i <= ENGINE_EVENT_OBJECT_DELETED; i++)
+        if (seen[i] == 0)
             fail_msg("event %d was never seen", i);
     for (int i = 0; i <= ENGINE_STALE; i++)
         if (codes[i] == 0)

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "records/object.h"
+
+#include "records/table.h"
+
+const char *const object_volume_interface_names[] = {"Block", "File", NULL};
+const char *const object_script_scope_names[] = {"PROJECT", "ORGANIZATION", "PLATFORM", NULL};
+const char *const object_quota_product_names[] = {"Spot", "Reservations", "Storage", NULL};
+
+static const struct field object_ssh_key_fields[] = {
+    SHORT(object_ssh_key, public_key, FIELD_REQUIRED, 16384, "Public key, one line."),
+    FLAG(object_ssh_key, required, OMIT, "On every instance of its project."),
+};
+RECORD(object_ssh_key, "A public key that logs in to instances.");
+
+static const struct field object_volume_fields[] = {
+    {"interface", FIELD_ENUM, AT(object_volume, interface), .names = object_volume_interface_names,
+     .doc = "A disk of one, or a folder of many."},
+    RANGE(object_volume, size_gb, KEEP, 1, (int64_t)2 << 20, "GB", "Size."),
+    SHORT(object_volume, region, KEEP, NAME_MOST, "Zone in which it can be attached."),
+};
+RECORD(object_volume, "Storage that outlives instances.");
+
+static const struct field object_script_fields[] = {
+    SHORT(object_script, content, FIELD_REQUIRED, 128 * 1024, "What is run."),
+    SHORT(object_script, description, OMIT, 4096, "For people."),
+    {"scope", FIELD_ENUM, AT(object_script, scope), .names = object_script_scope_names, .doc = "Who sees it."},
+    COUNT(object_script, modified_by, OMIT, "principal", "Who changed it last."),
+};
+RECORD(object_script, "A script kept under a name.");
+
+static const struct field object_quota_fields[] = {
+    SHORT(object_quota, instance_type, OMIT, NAME_MOST, "Make of the node; empty: of storage."),
+    {"product", FIELD_ENUM, AT(object_quota, product), .names = object_quota_product_names, .doc = "Of what."},
+    COUNT(object_quota, total, KEEP, "instances, instance-hours or GB", "The most at a time."),
+};
+RECORD(object_quota, "What a project may have.");
+
+struct str object_pack(const struct record *record, const void *value, struct arena *arena)
+{
+    _cleanup_buf_ struct buf packed = BUF_INIT(BUF_LIMIT_DEFAULT);
+    record_pack(record, value, &packed);
+    return arena_str(arena, buf_str(&packed));
+}
+
+bool object_unpack(const struct record *record, struct str body, struct arena *arena, void *ret)
+{
+    struct unpack in = unpack_from(body);
+    return record_unpack(record, &in, arena, ret, NULL) == 0 && in.at == in.size;
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What owners do with their own: objects that workloads use, instances, pause and resume. */
+#include "engine_world.h"
+
+static struct engine_command object_put(enum engine_object_kind kind, const char *name, const char *body)
+{
+    struct engine_command c = {.type = ENGINE_OBJECT_PUT};
+    c.object.kind = kind;
+    c.object.project = 1;
+    c.object.name = str_from(name);
+    c.object.body = str_from(body);
+    c.object.unique = true;
+    return c;
+}
+
+static struct engine_command object_delete(engine_id id)
+{
+    struct engine_command c = {.type = ENGINE_OBJECT_DELETE};
+    c.object.id = id;
+    return c;
+}
+
+static struct engine_outcome pause_of(struct world *w, engine_id id, bool paused)
+{
+    struct engine_command c = {.type = ENGINE_PAUSE};
+    c.workload.workload = id;
+    c.workload.paused = paused;
+    return apply_one(w, c);
+}
+
+static struct engine_outcome submit_with(struct world *w, bool instance, const engine_id *objects, size_t count)
+{
+    struct engine_choice choice;
+    struct want want = {.nodes = 1, .cores = 2, .limit = 200000, .retries = instance, .name = "i"};
+    struct engine_command c = submit_of(w, &want, &choice);
+    c.submit.instance = instance;
+    c.submit.objects = objects;
+    c.submit.object_count = count;
+    return apply_one(w, c);
+}
+
+static void test_objects_have_names_and_revisions(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    engine_id id = apply_one(&w, object_put(OBJECT_VOLUME, "data", "1")).id;
+    assert_int_equal(apply_one(&w, object_put(OBJECT_VOLUME, "data", "2")).code, ENGINE_CONFLICT);
+    assert_int_equal(apply_one(&w, object_put(OBJECT_SSH_KEY, "data", "2")).code, ENGINE_OK);
+    struct engine_command c = object_put(OBJECT_VOLUME, "other", "3");
+    c.object.id = id;
+    c.object.revision = 1;
+    assert_int_equal(apply_one(&w, c).code, ENGINE_OK);
+    assert_int_equal(w.result.events[0].type, ENGINE_EVENT_OBJECT_CHANGED);
+    assert_int_equal(apply_one(&w, c).code, ENGINE_CONFLICT); /* it is at revision 2 now */
+    assert_true(str_is(engine_object(w.e, id)->body, "3"));
+    assert_int_equal(apply_one(&w, object_put(OBJECT_VOLUME, "data", "4")).code, ENGINE_OK);
+    c.object.project = 9;
+    c.object.id = 0;
+    assert_int_equal(apply_one(&w, c).code, ENGINE_NOT_FOUND);
+    assert_int_equal(engine_object_count(w.e), 3);
+    world_fini(&w);
+}
+
+static void test_objects_in_use_stay(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    node_add(&w, "n0", "r0");
+    struct engine_command volume = object_put(OBJECT_VOLUME, "disk", "");
+    volume.object.exclusive = true;
+    engine_id disk = apply_one(&w, volume).id, key = apply_one(&w, object_put(OBJECT_SSH_KEY, "me", "")).id;
+    engine_id both[] = {disk, key, key}, none = 99;
+    engine_id work = submit_with(&w, true, both, 3).id;
+    assert_int_equal(engine_object(w.e, key)->used, 1);
+    assert_int_equal(look(&w, work)->object_count, 2);
+    assert_int_equal(submit_with(&w, true, &disk, 1).code, ENGINE_CONFLICT);
+    assert_int_equal(submit_with(&w, true, &none, 1).code, ENGINE_NOT_FOUND);
+    assert_int_equal(submit_with(&w, true, &key, 1).code, ENGINE_OK);
+    assert_int_equal(apply_one(&w, object_delete(disk)).code, ENGINE_CONFLICT);
+    struct engine_command cancel = {.type = ENGINE_CANCEL, .workload.workload = work};
+    assert_int_equal(apply_one(&w, cancel).code, ENGINE_OK);
+    w.now += HOUR_MS;
+    assert_int_equal(apply_one(&w, (struct engine_command){.type = ENGINE_WAKE}).code, ENGINE_OK);
+    struct engine_command kept = object_delete(disk);
+    kept.object.keep = true;
+    assert_int_equal(apply_one(&w, kept).code, ENGINE_OK);
+    assert_true(engine_object(w.e, disk)->deleted > 0);
+    assert_int_equal(apply_one(&w, kept).code, ENGINE_NOT_FOUND);
+    assert_int_equal(apply_one(&w, object_put(OBJECT_VOLUME, "disk", "")).code, ENGINE_OK);
+    world_fini(&w);
+}
+
+static void test_pause_and_resume(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    node_add(&w, "n0", "r0");
+    engine_id work = submit_with(&w, true, NULL, 0).id;
+    started_all(&w, work);
+    assert_int_equal(look(&w, work)->state, WORKLOAD_RUNNING);
+    assert_int_equal(pause_of(&w, work, true).code, ENGINE_OK);
+    assert_int_equal(look(&w, work)->state, WORKLOAD_PREEMPTING);
+    assert_int_equal(look(&w, work)->reason, REASON_PAUSED);
+    ended(&w, work, 0, 0);
+    assert_int_equal(look(&w, work)->state, WORKLOAD_PAUSED);
+    for (int i = 0; i < 5; i++) {
+        w.now += 15000;
+        apply_one(&w, (struct engine_command){.type = ENGINE_TICK});
+    }
+    assert_int_equal(look(&w, work)->state, WORKLOAD_PAUSED); /* the node is free, and it stays */
+    struct market_why why;
+    assert_true(engine_why(w.e, work, &why));
+    assert_int_equal(why.obstacle, OBSTACLE_OWNER);
+    assert_int_equal(pause_of(&w, work, false).code, ENGINE_OK);
+    assert_int_equal(look(&w, work)->state, WORKLOAD_ASSIGNED);
+    assert_int_equal(look(&w, work)->attempt, 2);
+    world_fini(&w);
+}
+
+static void test_pause_before_a_start(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    engine_id first = node_add(&w, "n0", "r0");
+    engine_id work = submit_with(&w, true, NULL, 0).id, other = submit_with(&w, true, NULL, 0).id;
+    engine_id third = submit_with(&w, true, NULL, 0).id;
+    assert_int_equal(look(&w, work)->state, WORKLOAD_ASSIGNED);
+    assert_int_equal(look(&w, third)->state, WORKLOAD_WAITING);
+    pause_of(&w, third, true);
+    assert_int_equal(look(&w, third)->state, WORKLOAD_PAUSED);
+    pause_of(&w, work, true); /* told, not started */
+    w.now += HOUR_MS;
+    apply_one(&w, (struct engine_command){.type = ENGINE_WAKE});
+    assert_int_equal(look(&w, work)->state, WORKLOAD_PAUSED);
+    assert_int_equal(look(&w, other)->state, WORKLOAD_ASSIGNED);
+    struct engine_command lost = {.type = ENGINE_NODE_LOST_SET, .on_node = {.node = first, .last_contact = w.now}};
+    pause_of(&w, other, true);
+    assert_int_equal(apply_one(&w, lost).code, ENGINE_OK);
+    assert_int_equal(look(&w, other)->state, WORKLOAD_PAUSED);
+    struct engine_command cancel = {.type = ENGINE_CANCEL, .workload.workload = other};
+    assert_int_equal(apply_one(&w, cancel).code, ENGINE_OK);
+    assert_int_equal(look(&w, other)->state, WORKLOAD_CANCELLED);
+    assert_int_equal(pause_of(&w, other, false).code, ENGINE_CONFLICT);
+    world_fini(&w);
+}
+
+static void test_request_of_a_paused_one(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    node_add(&w, "n0", "r0");
+    struct engine_command volume = object_put(OBJECT_VOLUME, "disk", "");
+    volume.object.exclusive = true;
+    engine_id disk = apply_one(&w, volume).id, work = submit_with(&w, true, NULL, 0).id;
+    struct engine_command c = {.type = ENGINE_REQUEST_SET};
+    c.workload.workload = work;
+    c.workload.request = STR("another");
+    c.workload.objects = &disk;
+    c.workload.object_count = 1;
+    assert_int_equal(apply_one(&w, c).code, ENGINE_CONFLICT); /* it is not paused */
+    pause_of(&w, work, true);
+    w.now += HOUR_MS;
+    apply_one(&w, (struct engine_command){.type = ENGINE_WAKE});
+    assert_int_equal(apply_one(&w, c).code, ENGINE_OK);
+    assert_int_equal(apply_one(&w, c).code, ENGINE_OK); /* what it has already it may have again */
+    assert_true(str_is(look(&w, work)->request, "another"));
+    assert_true(str_is(look(&w, work)->name, "i"));
+    assert_int_equal(engine_object(w.e, disk)->used, 1);
+    world_fini(&w);
+}
+
+static void test_an_instance_that_ends_is_started_again(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    node_add(&w, "n0", "r0");
+    engine_id work = submit_with(&w, true, NULL, 0).id;
+    struct engine_command phase = report_of(&w, ENGINE_PHASE, work, 0);
+    phase.report.phase = 1;
+    phase.report.address = STR("10.0.0.2");
+    assert_int_equal(apply_one(&w, phase).code, ENGINE_OK);
+    assert_int_equal(w.result.events[0].type, ENGINE_EVENT_REPLICA_PHASE);
+    assert_true(str_is(look(&w, work)->replicas[0].address, "10.0.0.2"));
+    apply_one(&w, phase);
+    assert_int_equal(w.result.event_count, 0); /* told twice */
+    started_all(&w, work);
+    ended(&w, work, 0, 0); /* powered off from inside */
+    assert_int_equal(look(&w, work)->attempt, 2);
+    assert_int_equal(look(&w, work)->state, WORKLOAD_ASSIGNED);
+    assert_int_equal(look(&w, work)->replicas[0].phase, 0);
+    started_all(&w, work);
+    ended(&w, work, 0, 0);
+    assert_int_equal(look(&w, work)->state, WORKLOAD_FAILED); /* no retry is left */
+    world_fini(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_objects_have_names_and_revisions),
+        cmocka_unit_test(test_objects_in_use_stay),
+        cmocka_unit_test(test_pause_and_resume),
+        cmocka_unit_test(test_pause_before_a_start),
+        cmocka_unit_test(test_request_of_a_paused_one),
+        cmocka_unit_test(test_an_instance_that_ends_is_started_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
