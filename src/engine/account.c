@@ -137,7 +137,7 @@ static time_ms key_due(const struct key *k)
         return TIME_NEVER;
     time_ms end = k->view.expires ? k->view.expires : TIME_NEVER;
     if (k->view.revoked)
-        end = MIN(end, k->revoked_at);
+        end = MIN(end, k->view.revoked_at);
     return end > TIME_NEVER - DAY_MS ? TIME_NEVER : end + DAY_MS;
 }
 
@@ -147,7 +147,7 @@ static struct key *key_add(struct engine *e, const struct engine_key *view)
     k->view = *view;
     k->view.id = e->next_key++;
     k->view.created = e->now;
-    k->text = texts_own((struct str *const[]){&k->view.snippet}, 1);
+    k->text = texts_own((struct str *const[]){&k->view.snippet, &k->view.name}, 2);
     engine_key_insert(e, k);
     e->keys_due = MIN(e->keys_due, key_due(k));
     struct engine_event *event = engine_event_add(e, ENGINE_EVENT_KEY_CREATED);
@@ -194,7 +194,7 @@ struct engine_outcome engine_key_create(struct engine *e, const struct engine_co
         return outcome_bound("expires_ms", c->key.expires, e->now + 1, INT64_MAX);
     if (str_map_get(&e->key_by_hash, hash_str(c->key.hash)))
         return outcome_of(ENGINE_CONFLICT, "key");
-    struct engine_key view = {.snippet = c->key.snippet, .role = c->key.role, .session = c->key.session,
+    struct engine_key view = {.snippet = c->key.snippet, .name = c->key.name, .role = c->key.role, .session = c->key.session,
         .project = c->key.project, .expires = c->key.expires};
     memcpy(view.hash, c->key.hash, ENGINE_HASH_SIZE);
     view.principal = engine_principal_add(e, c->key.kind, c->key.principal)->view.id;
@@ -204,7 +204,7 @@ struct engine_outcome engine_key_create(struct engine *e, const struct engine_co
 static void key_end(struct engine *e, struct key *k)
 {
     k->view.revoked = true;
-    k->revoked_at = e->now;
+    k->view.revoked_at = e->now;
     e->keys_due = MIN(e->keys_due, key_due(k));
     engine_event_add(e, ENGINE_EVENT_KEY_REVOKED)->key = k->view.id;
 }

@@ -102,6 +102,7 @@ void engine_free(struct engine *e)
         str_map_fini(texts[i]);
     map_fini(&e->ports);
     map_fini(&e->workload_by_id);
+    str_map_fini(&e->instance_by_name);
     map_fini(&e->recent_by_hash);
     names_fini(e);
     batch_fini(&e->batch);

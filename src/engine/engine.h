@@ -52,12 +52,14 @@ struct engine_key {
     engine_id id, principal;
     unsigned char hash[ENGINE_HASH_SIZE];
     struct str snippet;     /* first letters, for people */
+    struct str name;        /* its owner's, may be empty */
     enum engine_role role;  /* JOIN: a token that makes one agent key, once */
     bool session;           /* a sign-in of the console */
     engine_id project;      /* 0 = all */
     engine_id node;         /* AGENT: bound at its first registration */
     time_ms created, expires; /* expires 0 = never */
     bool revoked;           /* or, a token, used */
+    time_ms revoked_at;
 };
 
 enum engine_node_state { NODE_UP, NODE_DRAINING, NODE_LOST };
@@ -188,7 +190,8 @@ struct engine_workload {
     int32_t signal;
     uint32_t retries_left;
     bool cancelled;             /* asked for; the notice may still run */
-    bool instance;              /* a machine handed to its owner: when it ends by itself, it has failed */
+    bool instance;              /* a machine handed to its owner: when it ends by itself, it has failed; the live ones of a
+                                   project have names of their own */
     bool paused;                /* asked for by its owner; the notice may still run */
     const engine_id *objects;   /* that it uses, by id */
     size_t object_count;
@@ -264,7 +267,7 @@ enum engine_command_type {
     ENGINE_TICK,          /* market tick */
     ENGINE_WAKE,          /* engine_deadline has come; nothing else */
     ENGINE_PAUSE,         /* a workload, with its notice; or it competes again */
-    ENGINE_REQUEST_SET,   /* another request and other objects of a paused workload: what it runs, not what it bids */
+    ENGINE_REQUEST_SET,   /* another request: what it runs, not what it bids; other objects where it is paused */
     ENGINE_OBJECT_PUT,    /* new, or changed */
     ENGINE_OBJECT_DELETE,
     ENGINE_COMMAND_COUNT,
@@ -282,6 +285,7 @@ struct engine_command {
         struct {
             unsigned char hash[ENGINE_HASH_SIZE];
             struct str snippet, principal; /* principal: made where it is new */
+            struct str name;
             enum engine_principal_kind kind;
             enum engine_role role;
             bool session;
@@ -404,6 +408,7 @@ enum engine_event_type {
     ENGINE_EVENT_OBJECT_CREATED,      /* value: its id, state: its kind, text: its name */
     ENGINE_EVENT_OBJECT_CHANGED,
     ENGINE_EVENT_OBJECT_DELETED,
+    ENGINE_EVENT_WORKLOAD_REQUEST,    /* another request of a paused workload */
     ENGINE_EVENT_TYPE_COUNT,
 };
 
@@ -493,6 +498,9 @@ const struct engine_workload *engine_workload_before(const struct engine *e, eng
                                                      unsigned states);
 /* How many are in each state. */
 void engine_workload_counts(const struct engine *e, uint64_t ret[static WORKLOAD_STATE_COUNT]);
+
+/* The live instance of this name in its project; 0: none. */
+engine_id engine_instance_named(const struct engine *e, engine_id project, struct str name);
 
 const struct engine_object *engine_object(const struct engine *e, engine_id id); /* NULL: none; deleted ones that are kept, too */
 size_t engine_object_count(const struct engine *e);

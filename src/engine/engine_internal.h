@@ -44,7 +44,6 @@ struct principal {
 };
 struct key {
     struct engine_key view;
-    time_ms revoked_at;
     char *text;
 };
 
@@ -178,6 +177,7 @@ struct engine {
     struct workload **pages;
     uint32_t page_count, page_capacity, slot_count, free_slot;
     struct map workload_by_id; /* -> slot; slots count from 1 */
+    struct str_map instance_by_name; /* project and name of the live ones -> id */
     engine_id next_workload;
     struct id_set all, live;
     uint64_t counts[WORKLOAD_STATE_COUNT];
@@ -242,6 +242,7 @@ struct object *object_insert(struct engine *e, const struct engine_object *view)
 struct engine_outcome objects_check(const struct engine *e, const struct workload *w, const struct engine_submit *s);
 /* The workload uses these and no others from here on. */
 void objects_use(struct engine *e, struct workload *w, const engine_id *objects, size_t count);
+bool objects_same(const struct workload *w, const engine_id *objects, size_t count);
 void objects_free(struct engine *e);
 
 /* node.c */
@@ -296,6 +297,9 @@ void workload_remove(struct engine *e, struct workload *w);
 
 void workload_state_set(struct engine *e, struct workload *w, enum engine_workload_state state, enum engine_reason reason);
 void workload_lines_set(struct workload *w, struct str lines);
+/* The live instance of this name; 0: none. */
+engine_id instance_named(const struct engine *e, engine_id project, struct str name);
+void instance_name_hold(struct engine *e, const struct workload *w, bool held);
 /* Name and request of its own. */
 void workload_texts_set(struct workload *w, struct str name, struct str request);
 void workload_replicas_set(struct workload *w, uint32_t count); /* zeroed */

@@ -183,6 +183,21 @@ struct engine_outcome objects_check(const struct engine *e, const struct workloa
     return outcome_ok(0);
 }
 
+bool objects_same(const struct workload *w, const engine_id *objects, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!uses(w, objects[i]))
+            return false;
+    for (size_t i = 0; i < w->view.object_count; i++) {
+        bool there = false;
+        for (size_t k = 0; k < count; k++)
+            there |= objects[k] == w->objects[i];
+        if (!there)
+            return false;
+    }
+    return true;
+}
+
 void objects_use(struct engine *e, struct workload *w, const engine_id *objects, size_t count)
 {
     for (size_t i = 0; i < w->view.object_count; i++)

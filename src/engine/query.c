@@ -88,6 +88,11 @@ const struct engine_workload *engine_workload_before(const struct engine *e, eng
     return NULL;
 }
 
+engine_id engine_instance_named(const struct engine *e, engine_id project, struct str name)
+{
+    return instance_named(e, project, name);
+}
+
 void engine_workload_counts(const struct engine *e, uint64_t ret[static WORKLOAD_STATE_COUNT])
 {
     memcpy(ret, e->counts, sizeof e->counts);

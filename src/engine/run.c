@@ -305,18 +305,18 @@ struct engine_outcome workload_request_set(struct engine *e, const struct engine
 {
     struct workload *w;
     struct engine_outcome outcome = workload_open(e, c->workload.workload, &w);
-    if (outcome.code == ENGINE_OK && w->view.state != WORKLOAD_PAUSED)
-        return outcome_of(ENGINE_CONFLICT, "state");
     struct engine_submit used = {.objects = c->workload.objects, .object_count = c->workload.object_count};
     if (outcome.code == ENGINE_OK) {
         used.project = w->view.project;
         outcome = objects_check(e, w, &used);
     }
+    if (outcome.code == ENGINE_OK && w->view.state != WORKLOAD_PAUSED && !objects_same(w, used.objects, used.object_count))
+        return outcome_of(ENGINE_CONFLICT, "state");
     if (outcome.code != ENGINE_OK)
         return outcome;
     workload_texts_set(w, w->view.name, c->workload.request);
     objects_use(e, w, used.objects, used.object_count);
-    workload_event(e, ENGINE_EVENT_WORKLOAD_CHANGED, w);
+    workload_event(e, ENGINE_EVENT_WORKLOAD_REQUEST, w);
     return outcome_ok(w->view.id);
 }
 

@@ -163,7 +163,9 @@ static void code_key(struct codec *c, struct key *k)
     code_i64(c, &v->created);
     code_i64(c, &v->expires);
     code_bool(c, &v->revoked);
-    code_i64(c, &k->revoked_at);
+    code_i64(c, &v->revoked_at);
+    if (c->format >= 2)
+        code_str(c, &v->name);
 }
 
 static void code_keys(struct codec *c)
@@ -177,7 +179,7 @@ static void code_keys(struct codec *c)
         }
         struct key *k = xcalloc(1, sizeof *k);
         code_key(c, k);
-        k->text = texts_own((struct str *const[]){&k->view.snippet}, 1);
+        k->text = texts_own((struct str *const[]){&k->view.snippet, &k->view.name}, 2);
         if (k->view.id <= last || k->view.id >= c->e->next_key)
             c->in->bad = true;
         last = k->view.id;
@@ -454,8 +456,10 @@ static void code_workload(struct codec *c, struct workload *w)
 static void workload_index(struct engine *e, struct workload *w)
 {
     e->counts[w->view.state]++;
-    if (!workload_state_ended(w->view.state))
+    if (!workload_state_ended(w->view.state)) {
         id_set_add(&e->live, w->view.id);
+        instance_name_hold(e, w, true);
+    }
     if (w->timer != TIMER_NONE)
         workload_timer_set(e, w, w->timer, w->due);
     port_hold(e, w);

@@ -83,6 +83,8 @@ struct engine_outcome engine_submit_apply(struct engine *e, const struct engine_
         batch_flush(e);
     if (mine.hash && recent_answer(e, &mine, &outcome))
         return outcome;
+    if (s->instance && s->name.size && instance_named(e, s->project, s->name))
+        return outcome_of(ENGINE_CONFLICT, "name");
     outcome = objects_check(e, NULL, s);
     if (outcome.code != ENGINE_OK)
         return outcome;

@@ -148,6 +148,31 @@ void workload_texts_set(struct workload *w, struct str name, struct str request)
     xfree(old);
 }
 
+static void name_key(struct buf *key, engine_id project, struct str name)
+{
+    pack_u64(key, project);
+    buf_append_str(key, name);
+}
+
+engine_id instance_named(const struct engine *e, engine_id project, struct str name)
+{
+    _cleanup_buf_ struct buf key = BUF_INIT(BUF_LIMIT_DEFAULT);
+    name_key(&key, project, name);
+    return str_map_get(&e->instance_by_name, buf_str(&key));
+}
+
+void instance_name_hold(struct engine *e, const struct workload *w, bool held)
+{
+    _cleanup_buf_ struct buf key = BUF_INIT(BUF_LIMIT_DEFAULT);
+    if (!w->view.instance || w->view.name.size == 0)
+        return;
+    name_key(&key, w->view.project, w->view.name);
+    if (held)
+        str_map_set(&e->instance_by_name, buf_str(&key), w->view.id);
+    else
+        str_map_remove(&e->instance_by_name, buf_str(&key));
+}
+
 /* What it asks for, by its first choice, until an allocation says what it holds. */
 static int64_t units_asked(const struct engine_submit *s)
 {
@@ -180,6 +205,7 @@ struct workload *workload_add(struct engine *e, const struct engine_submit *s)
     struct workload *w = workload_new(e, e->next_workload++);
     workload_submitted(w, s);
     objects_use(e, w, s->objects, s->object_count);
+    instance_name_hold(e, w, true);
     w->view.reason = REASON_SUBMITTED;
     w->view.submitted = e->now;
     id_set_add(&e->live, w->view.id);
@@ -241,13 +267,15 @@ void workload_remove(struct engine *e, struct workload *w)
     uint32_t slot = w->slot;
     workload_replicas_set(w, 0);
     objects_use(e, w, NULL, 0);
-    xfree(w->text);
-    xfree(w->lines);
-    if (id_set_has(&e->live, w->view.id))
+    if (id_set_has(&e->live, w->view.id)) {
+        instance_name_hold(e, w, false);
         id_set_remove(&e->live, w->view.id);
+    }
     id_set_remove(&e->all, w->view.id);
     e->counts[w->view.state]--;
     map_remove(&e->workload_by_id, w->view.id);
+    xfree(w->text);
+    xfree(w->lines);
     *w = (struct workload){.next_slot = e->free_slot};
     e->free_slot = slot;
 }
@@ -272,6 +300,7 @@ void workload_state_set(struct engine *e, struct workload *w, enum engine_worklo
         return;
     w->view.ended = e->now;
     objects_use(e, w, NULL, 0);
+    instance_name_hold(e, w, false);
     id_set_remove(&e->live, w->view.id);
     ended_append(e, w);
 }

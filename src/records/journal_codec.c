@@ -138,6 +138,7 @@ static void code_key(struct codec *c, struct engine_command *k)
     code_hash(c, k->key.hash);
     code_str(c, &k->key.snippet);
     code_str(c, &k->key.principal);
+    code_str(c, &k->key.name);
     CODE_ENUM(c, k->key.kind, PRINCIPAL_AGENT);
     CODE_ENUM(c, k->key.role, ROLE_JOIN);
     code_bool(c, &k->key.session);

@@ -139,7 +139,7 @@ struct api_call *call_open(struct api *a, struct http_request *r)
         return NULL;
     }
     *call = (struct api_call){
-        .api = a, .request = r, .route = route, .name = name, .begun_us = clock_monotonic_us()};
+        .api = a, .request = r, .route = route, .name = name, .mithril = path_is_mithril(r->path), .begun_us = clock_monotonic_us()};
     return identify(call) ? call : NULL;
 }
 

@@ -89,6 +89,45 @@ void call_answer(struct api_call *call, int status, const struct record *record,
 
 /* ---- refusals ---- */
 
+/* "launch_specification.ssh_keys[0]" -> "launch_specification", "ssh_keys", 0 */
+static void path_json(struct buf *out, const char *field)
+{
+    struct str rest = str_from(field);
+    while (rest.size) {
+        struct str word = str_cut(&rest, '.'), index = word;
+        word = str_cut(&index, '[');
+        int64_t number;
+        json_string(out, word);
+        if (str_to_i64(str_cut(&index, ']'), &number))
+            json_integer(out, number);
+    }
+}
+
+/* The errors of the Mithril API: a text, or a list of what is wrong with which part of a request. */
+static void detail_json(struct buf *out, const struct api_call *call, const char *field, struct str message)
+{
+    json_open(out, '{');
+    json_key(out, "detail");
+    if (field == NULL) {
+        json_string(out, message);
+    } else {
+        json_open(out, '[');
+        json_open(out, '{');
+        json_key(out, "loc");
+        json_open(out, '[');
+        json_text(out, call->route->input ? "body" : "query");
+        path_json(out, field);
+        json_close(out, ']');
+        json_key(out, "msg");
+        json_string(out, message);
+        json_key(out, "type");
+        json_text(out, str_is(message, "is missing") ? "missing" : "value_error");
+        json_close(out, '}');
+        json_close(out, ']');
+    }
+    json_close(out, '}');
+}
+
 static void error_json(struct buf *out, int status, const char *field, struct str message)
 {
     struct api_error_body body = {.error = {.code = str_from(status_code(status)),
@@ -100,7 +139,10 @@ static void error_json(struct buf *out, int status, const char *field, struct st
 void refuse_request(struct http_request *r, int status, const char *field, const char *message)
 {
     _cleanup_buf_ struct buf out = BUF_INIT(4096);
-    error_json(&out, status, field, str_from(message));
+    if (path_is_mithril(r->path))
+        detail_json(&out, NULL, NULL, str_from(message));
+    else
+        error_json(&out, status, field, str_from(message));
     http_respond_text(r, status, "application/json", buf_str(&out));
 }
 
@@ -116,7 +158,12 @@ static struct str whole_text(const char *text, size_t size)
 static void refuse_text(struct api_call *call, int status, const char *field, struct str message)
 {
     _cleanup_buf_ struct buf out = BUF_INIT(8192);
-    error_json(&out, status, field, message);
+    bool invalid = status == 400 && field;
+    if (call->mithril)
+        detail_json(&out, call, invalid ? field : NULL, message);
+    else
+        error_json(&out, status, field, message);
+    status = call->mithril && invalid ? 422 : status;
     call_respond(call, (struct http_response){.status = status,
                                               .content_type = STR("application/json"),
                                               .body = buf_str(&out)});

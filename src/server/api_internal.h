@@ -58,6 +58,7 @@ struct api_call {
     struct http_request *request;
     const struct api_route *route;
     struct core_identity who;
+    bool mithril;          /* it came by /v2: errors have the form of that API */
     struct str name;             /* what stands in the pattern's {…} */
     void *input;                 /* of route->input, checked by its record */
     void *own;                   /* the handler's */
@@ -150,8 +151,12 @@ struct api_route {
     int status;  /* of success; 0 = 200 */
     bool tables; /* they are to have followed what the state includes */
 };
+/* The native API, and that of Mithril under /v2 (mithril_route.c). */
 extern const struct api_route api_routes[];
 extern const size_t api_route_count;
+extern const struct api_route mithril_routes[];
+extern const size_t mithril_route_count;
+bool path_is_mithril(struct str path);
 
 struct api_parameter {
     const char *name, *type, *doc; /* type: string or integer */

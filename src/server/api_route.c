@@ -238,19 +238,26 @@ static bool pattern_matches(const char *pattern, const struct http_request *r, s
     return at == r->segment_count;
 }
 
+bool path_is_mithril(struct str path)
+{
+    return str_starts(path, STR("/v2/"));
+}
+
 const struct api_route *route_find(const struct http_request *r, struct str *ret_name,
                                    bool *ret_path)
 {
     enum http_method method = r->method == HTTP_HEAD ? HTTP_GET : r->method;
-    for (size_t i = 0; i < api_route_count; i++) {
+    bool mithril = path_is_mithril(r->path);
+    const struct api_route *routes = mithril ? mithril_routes : api_routes;
+    for (size_t i = 0; i < (mithril ? mithril_route_count : api_route_count); i++) {
         struct str name = {0};
-        if (!pattern_matches(api_routes[i].pattern, r, &name))
+        if (!pattern_matches(routes[i].pattern, r, &name))
             continue;
         *ret_path = true;
-        if (api_routes[i].method != method)
+        if (routes[i].method != method)
             continue;
         *ret_name = name;
-        return &api_routes[i];
+        return &routes[i];
     }
     return NULL;
 }

@@ -47,6 +47,7 @@ const char *event_type_name(enum engine_event_type type)
         [ENGINE_EVENT_OBJECT_CREATED] = "object_created",
         [ENGINE_EVENT_OBJECT_CHANGED] = "object_changed",
         [ENGINE_EVENT_OBJECT_DELETED] = "object_deleted",
+        [ENGINE_EVENT_WORKLOAD_REQUEST] = "workload_request",
     };
     return NAME_OF(names, type);
 }
@@ -429,6 +430,8 @@ static struct str owned_text(const struct engine_event *event, const struct api_
         return text_made(arena, "%s %.*s was changed", object_kind_name(event->state), STR_ARGS(event->text));
     case ENGINE_EVENT_OBJECT_DELETED:
         return text_made(arena, "%s %.*s was deleted", object_kind_name(event->state), STR_ARGS(event->text));
+    case ENGINE_EVENT_WORKLOAD_REQUEST:
+        return STR("has another request from now on");
     default:
         return STR("");
     }

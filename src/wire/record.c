@@ -22,6 +22,7 @@ struct path {
 struct decode {
     struct json_scan scan;
     struct error *err;
+    bool loose; /* unknown members are skipped */
 };
 
 static void path_write(const struct path *path, struct buf *out)
@@ -285,6 +286,9 @@ static int decode_member(struct decode *d, const struct record *record, const st
     if (!json_scan_string(&d->scan, &name) || !json_take(&d->scan, ':'))
         return d->scan.problem ? refuse_scan(d, path) : refuse(d, path, "expected a colon");
     const struct field *f = find_field(record, name, &seen->next);
+    struct str skipped;
+    if (d->loose && f == NULL)
+        return json_scan_any(&d->scan, &skipped, seen->depth) ? 0 : refuse_scan(d, path);
     if (f == NULL || (f->flags & FIELD_OUTPUT))
         return refuse_unknown(d, record, path, name);
     uint64_t bit = (uint64_t)1 << (f - record->fields);
@@ -321,15 +325,27 @@ static int decode_record(struct decode *d, const struct record *record, const st
     return check_required(d, record, path, seen.mask);
 }
 
+static int decode_text(struct decode *d, const struct record *record, void *ret)
+{
+    int r = decode_record(d, record, NULL, ret, 0);
+    json_skip_space(&d->scan);
+    if (r == 0 && d->scan.at != d->scan.end)
+        r = refuse(d, NULL, "text follows the object");
+    return r;
+}
+
 int record_from_json(const struct record *record, struct str text, struct arena *arena, void *ret,
                      struct error *err)
 {
-    struct decode d = {{text.data, text.data + text.size, arena, NULL}, err};
-    int r = decode_record(&d, record, NULL, ret, 0);
-    json_skip_space(&d.scan);
-    if (r == 0 && d.scan.at != d.scan.end)
-        r = refuse(&d, NULL, "text follows the object");
-    return r;
+    struct decode d = {.scan = {text.data, text.data + text.size, arena, NULL}, .err = err};
+    return decode_text(&d, record, ret);
+}
+
+int record_from_json_loose(const struct record *record, struct str text, struct arena *arena, void *ret,
+                           struct error *err)
+{
+    struct decode d = {.scan = {text.data, text.data + text.size, arena, NULL}, .err = err, .loose = true};
+    return decode_text(&d, record, ret);
 }
 
 /* ---- to JSON -------------------------------------------------------------------------------------- */

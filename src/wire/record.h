@@ -84,6 +84,10 @@ void record_defaults(const struct record *record, void *ret);
 int record_from_json(const struct record *record, struct str text, struct arena *arena, void *ret,
                      struct error *err);
 
+/* As record_from_json, but what the table does not name is skipped: for clients of other makers. */
+int record_from_json_loose(const struct record *record, struct str text, struct arena *arena, void *ret,
+                           struct error *err);
+
 enum record_audience { AUDIENCE_PEOPLE, AUDIENCE_AGENT }; /* people never see FIELD_SECRET */
 /* Appends one JSON object. */
 void record_to_json(const struct record *record, const void *value, enum record_audience audience,

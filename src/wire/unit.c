@@ -91,17 +91,32 @@ static bool date_days(int64_t year, int64_t month, int64_t day, int64_t *ret)
     return day <= length;
 }
 
+/* ".25" -> 250; nothing -> 0. */
+static bool take_fraction(struct str *rest, int64_t *ret)
+{
+    int64_t scale = 100;
+    *ret = 0;
+    if (!take_byte(rest, ".", NULL))
+        return true;
+    size_t digits = 0;
+    for (; rest->size && rest->data[0] >= '0' && rest->data[0] <= '9'; digits++, scale /= 10) {
+        *ret += (rest->data[0] - '0') * scale;
+        *rest = (struct str){rest->data + 1, rest->size - 1};
+    }
+    return digits > 0;
+}
+
 bool time_parse(struct str text, time_ms *ret)
 {
     struct str rest = str_trim(text);
-    int64_t year, month, day, days, hour, minute, second = 0, zone_hour, zone_minute = 0;
+    int64_t year, month, day, days, hour, minute, second = 0, milli = 0, zone_hour, zone_minute = 0;
     if (!take_digits(&rest, 4, 1970, 9999, &year) || !take_byte(&rest, "-", NULL) ||
         !take_digits(&rest, 2, 1, 12, &month) || !take_byte(&rest, "-", NULL) ||
         !take_digits(&rest, 2, 1, 31, &day) || !date_days(year, month, day, &days) ||
         !take_byte(&rest, "Tt ", NULL) || !take_digits(&rest, 2, 0, 23, &hour) ||
         !take_byte(&rest, ":", NULL) || !take_digits(&rest, 2, 0, 59, &minute))
         return false;
-    if (take_byte(&rest, ":", NULL) && !take_digits(&rest, 2, 0, 59, &second))
+    if (take_byte(&rest, ":", NULL) && (!take_digits(&rest, 2, 0, 59, &second) || !take_fraction(&rest, &milli)))
         return false;
     char sign;
     if (take_byte(&rest, "+-", &sign)) {
@@ -113,8 +128,20 @@ bool time_parse(struct str text, time_ms *ret)
     } else {
         take_byte(&rest, "Zz", NULL);
     }
-    *ret = ((days * 24 + hour) * 60 + minute) * 60000 + second * 1000;
+    *ret = ((days * 24 + hour) * 60 + minute) * 60000 + second * 1000 + milli;
     return rest.size == 0 && *ret >= 0;
+}
+
+/* Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days. */
+void time_print(struct buf *out, time_ms time)
+{
+    int64_t days = div_floor(time, 86400000) + 719468, rest = time - div_floor(time, 86400000) * 86400000;
+    int64_t era = div_floor(days, 146097), of_era = days - era * 146097;
+    int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    int64_t of_year = of_era - (365 * year + year / 4 - year / 100), shifted = (5 * of_year + 2) / 153;
+    int64_t day = of_year - (153 * shifted + 2) / 5 + 1, month = shifted < 10 ? shifted + 3 : shifted - 9;
+    buf_printf(out, "%04lld-%02lld-%02lldT%02lld:%02lld:%02lld.%03lldZ", (long long)(year + era * 400 + (month <= 2)), (long long)month,
+               (long long)day, (long long)rest / 3600000, (long long)rest / 60000 % 60, (long long)rest / 1000 % 60, (long long)rest % 1000);
 }
 
 void money_print(struct buf *out, udollar amount)

@@ -31,6 +31,10 @@ class Refused(Exception):
         super().__init__(f"{status} {body}")
         self.status = status
         try:
+            self.body = json.loads(body)
+        except ValueError:
+            self.body = body
+        try:
             self.error = json.loads(body)["error"]
         except (ValueError, KeyError, TypeError):
             self.error = {}

@@ -31,7 +31,9 @@ static struct engine_outcome pause_of(struct world *w, engine_id id, bool paused
 static struct engine_outcome submit_with(struct world *w, bool instance, const engine_id *objects, size_t count)
 {
     struct engine_choice choice;
-    struct want want = {.nodes = 1, .cores = 2, .limit = 200000, .retries = instance, .name = "i"};
+    char name[16];
+    snprintf(name, sizeof name, "i%d", (int)++w->requests);
+    struct want want = {.nodes = 1, .cores = 2, .limit = 200000, .retries = instance, .name = name};
     struct engine_command c = submit_of(w, &want, &choice);
     c.submit.instance = instance;
     c.submit.objects = objects;
@@ -169,8 +171,33 @@ static void test_request_of_a_paused_one(void **state)
     assert_int_equal(apply_one(&w, c).code, ENGINE_OK);
     assert_int_equal(apply_one(&w, c).code, ENGINE_OK); /* what it has already it may have again */
     assert_true(str_is(look(&w, work)->request, "another"));
-    assert_true(str_is(look(&w, work)->name, "i"));
+    assert_true(str_is(look(&w, work)->name, "i1"));
     assert_int_equal(engine_object(w.e, disk)->used, 1);
+    world_fini(&w);
+}
+
+static void test_names_of_live_instances_are_their_own(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    node_add(&w, "n0", "r0");
+    struct engine_choice choice;
+    struct want want = {.nodes = 1, .cores = 1, .limit = 200000, .name = "mine"};
+    struct engine_command c = submit_of(&w, &want, &choice);
+    c.submit.instance = true;
+    engine_id first = apply_one(&w, c).id;
+    assert_int_equal(engine_instance_named(w.e, 1, STR("mine")), first);
+    assert_int_equal(apply_one(&w, c).code, ENGINE_CONFLICT);
+    c.submit.instance = false; /* tasks may be called what they like */
+    assert_int_equal(apply_one(&w, c).code, ENGINE_OK);
+    struct engine_command cancel = {.type = ENGINE_CANCEL, .workload.workload = first};
+    apply_one(&w, cancel);
+    w.now += HOUR_MS;
+    apply_one(&w, (struct engine_command){.type = ENGINE_WAKE});
+    assert_int_equal(engine_instance_named(w.e, 1, STR("mine")), 0);
+    c.submit.instance = true;
+    assert_int_equal(apply_one(&w, c).code, ENGINE_OK);
     world_fini(&w);
 }
 
@@ -208,6 +235,7 @@ int main(void)
         cmocka_unit_test(test_pause_and_resume),
         cmocka_unit_test(test_pause_before_a_start),
         cmocka_unit_test(test_request_of_a_paused_one),
+        cmocka_unit_test(test_names_of_live_instances_are_their_own),
         cmocka_unit_test(test_an_instance_that_ends_is_started_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -71,6 +71,7 @@ static void random_objects(struct play *p, size_t slot, const engine_id **ret, s
 static struct engine_command random_submit(struct play *p, size_t slot)
 {
     static const char *const prefix = "w";
+    static const char *const instance_names[] = {"", "a", "b", "c", "d", "e", "f", "g"};
     struct want want = {.nodes = 1 + (uint32_t)draw(p, 3), .cores = 1 + (int64_t)draw(p, 4), .limit = 20000 + (udollar)draw(p, 400000),
         .firm = one_in(p, 4), .retries = (uint32_t)draw(p, 2), .max_run = one_in(p, 4) ? 20000 : 0, .name = prefix,
         .level = one_in(p, 3) ? LEVEL_RACK : LEVEL_ANY};
@@ -90,6 +91,8 @@ static struct engine_command random_submit(struct play *p, size_t slot)
     if (one_in(p, 20))
         p->choices[slot][0].region = STR("nowhere");
     c.submit.instance = one_in(p, 3);
+    if (c.submit.instance)
+        c.submit.name = str_from(instance_names[draw(p, 8)]);
     random_objects(p, slot, &c.submit.objects, &c.submit.object_count);
     return c;
 }
@@ -322,7 +325,7 @@ static void test_any_order_of_things(void **state)
     for (int i = 0; i < ENGINE_EVENT_PROJECT_CREATED; i++)
         if (i != ENGINE_EVENT_WORKLOAD_REJECTED && seen[i] == 0)
             fail_msg("event %d was never seen", i);
-    for (int i = ENGINE_EVENT_REPLICA_PHASE; i <= ENGINE_EVENT_OBJECT_DELETED; i++)
+    for (int i = ENGINE_EVENT_REPLICA_PHASE; i <= ENGINE_EVENT_WORKLOAD_REQUEST; i++)
         if (seen[i] == 0)
             fail_msg("event %d was never seen", i);
     for (int i = 0; i <= ENGINE_STALE; i++)
