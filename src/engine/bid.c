@@ -212,6 +212,12 @@ struct engine_outcome bid_make(const struct engine *e, const struct engine_submi
         if (!choice_add(&m, i))
             return m.outcome;
     bid_fill(s, role, ret);
+    if (s->reservation.size) {
+        const struct engine_reservation *r = engine_reservation_named(e, s->project, s->reservation);
+        if (r == NULL)
+            return outcome_of(ENGINE_NOT_FOUND, "reservation");
+        ret->reservation = r->id;
+    }
     ret->alternatives = m.alternatives;
     ret->alternative_count = m.count;
     *ret_choices = m.origins;

@@ -129,6 +129,12 @@ static void check_objects(const struct engine *e)
 void engine_check(const struct engine *e)
 {
     check_objects(e);
+    for (size_t i = 0; i < e->reservation_count; i++) {
+        struct market_reservation_view view;
+        CHECK(!e->reservations[i]->provisional && e->reservations[i]->view.id == i + 1);
+        if (market_reservation_view(e->market, i + 1, &view))
+            CHECK((view.state == RESERVATION_OVER) == (e->reservations[i]->view.ended != 0));
+    }
     for (size_t i = 0; i < e->node_count; i++)
         check_node(e, e->nodes[i]);
     check_workloads(e);

@@ -84,6 +84,7 @@ void engine_free(struct engine *e)
         return;
     workloads_free(e);
     objects_free(e);
+    reservations_free(e);
     for (size_t i = 0; i < e->node_count; i++)
         engine_node_free(e->nodes[i]);
     for (size_t i = 0; i < e->project_count; i++)
@@ -227,6 +228,10 @@ static void refused(struct engine *e, const struct pending *p, const struct mark
     case PENDING_NODE:
         *outcome = engine_node_refused(e, p->id, event);
         break;
+    case PENDING_RESERVE:
+    case PENDING_RESERVATION:
+        *outcome = reservation_refused(e, p, event);
+        break;
     }
 }
 
@@ -238,6 +243,8 @@ static void accepted(struct engine *e, const struct pending *p)
         struct workload *w = workload_find(e, p->id);
         w->view.limit = p->value;
         workload_event(e, ENGINE_EVENT_WORKLOAD_CHANGED, w);
+    } else if (p->kind == PENDING_RESERVE) {
+        reservation_accepted(e, p);
     } else if (p->kind == PENDING_SETTING) {
         struct engine_event *event = engine_event_add(e, ENGINE_EVENT_SETTING_CHANGED);
         event->setting = p->name;
@@ -383,6 +390,10 @@ static struct engine_outcome command_apply(struct engine *e, const struct engine
         return engine_object_put(e, c);
     case ENGINE_OBJECT_DELETE:
         return engine_object_delete(e, c);
+    case ENGINE_RESERVE:
+        return engine_reserve(e, c);
+    case ENGINE_RESERVATION_CHANGE:
+        return engine_reservation_change(e, c);
     case ENGINE_TICK:
         return tick(e);
     case ENGINE_WAKE:

@@ -109,6 +109,20 @@ struct engine_object {
     time_ms created, changed, deleted; /* deleted: 0 = it is there */
 };
 
+/* A shape of nodes for a time to come (docs/market-time.md); what it costs and how it stands says
+ * market_reservation_view, by the same id. */
+struct engine_reservation {
+    engine_id id, project, principal; /* principal: who made it */
+    struct str name; /* no other of its project has it while this one is not over */
+    struct str body; /* the caller's bytes */
+    uint32_t nodes;
+    struct market_choice choice; /* amounts: of each node */
+    time_ms from, to, created;
+    udollar limit;               /* per unit-hour */
+    bool cancelled;              /* given back, or never taken up, before its end */
+    time_ms ended;               /* 0 = not over */
+};
+
 enum engine_workload_state {
     WORKLOAD_WAITING, WORKLOAD_ASSIGNED, WORKLOAD_RUNNING, WORKLOAD_PREEMPTING,
     WORKLOAD_FINISHED, WORKLOAD_FAILED, WORKLOAD_CANCELLED, WORKLOAD_REJECTED,
@@ -193,6 +207,7 @@ struct engine_workload {
     bool instance;              /* a machine handed to its owner: when it ends by itself, it has failed; the live ones of a
                                    project have names of their own */
     bool paused;                /* asked for by its owner; the notice may still run */
+    engine_id reservation;      /* in whose slot it runs; 0 = none */
     const engine_id *objects;   /* that it uses, by id */
     size_t object_count;
     bool exited, oom;           /* the fields below say something */
@@ -223,6 +238,20 @@ struct engine_choice { /* names as submitted; empty = any */
     int64_t speed_milli;
 };
 
+struct engine_reserve {
+    engine_id project, key;
+    struct str name, body;
+    struct engine_choice choice;
+    uint32_t nodes;
+    enum market_level level;
+    uint32_t racks;
+    time_ms from, to;
+    bool limit_present; /* false: at what it costs */
+    udollar limit;
+    bool keep_idle;     /* not lent while it stands idle */
+    uint64_t request_key;
+};
+
 struct engine_submit {
     engine_id project, key;
     struct str idempotency; /* empty = none */
@@ -242,6 +271,7 @@ struct engine_submit {
     udollar restart_cost;
     uint32_t retries;
     bool instance;
+    struct str reservation;   /* name of one of its project: it runs there, for nothing more */
     const engine_id *objects; /* in its project, or of no project; in any order */
     size_t object_count;
 };
@@ -270,6 +300,8 @@ enum engine_command_type {
     ENGINE_REQUEST_SET,   /* another request: what it runs, not what it bids; other objects where it is paused */
     ENGINE_OBJECT_PUT,    /* new, or changed */
     ENGINE_OBJECT_DELETE,
+    ENGINE_RESERVE,
+    ENGINE_RESERVATION_CHANGE,
     ENGINE_COMMAND_COUNT,
 };
 
@@ -323,6 +355,14 @@ struct engine_command {
             int64_t value;
         } setting;
         struct engine_submit submit;
+        struct engine_reserve reserve;
+        struct {
+            engine_id reservation;
+            enum market_reservation_action action;
+            uint32_t nodes; /* PAUSE: how many; 0 = all */
+            time_ms from, to;
+            udollar floor;
+        } reservation;
         struct {
             engine_id workload;
             udollar limit; /* BID_CHANGE */
@@ -409,6 +449,7 @@ enum engine_event_type {
     ENGINE_EVENT_OBJECT_CHANGED,
     ENGINE_EVENT_OBJECT_DELETED,
     ENGINE_EVENT_WORKLOAD_REQUEST,    /* another request of a paused workload */
+    ENGINE_EVENT_RESERVATION,         /* value: its id, state: enum market_reservation_state, text: its name */
     ENGINE_EVENT_TYPE_COUNT,
 };
 
@@ -425,7 +466,7 @@ struct engine_event {
     int64_t from, to, deadline;
     int64_t exited, exit_code, signal, oom, exit_rank;
     int64_t gpus;               /* REPLICA_PLACED: mask */
-    int64_t charge;             /* CHARGED: enum market_charge */
+    int64_t charge;             /* CHARGED: enum market_charge; value: the reservation whose slot it is */
     int64_t debit_kind, debit_id, credit_kind, credit_id; /* ENTRY: struct market_account */
     int64_t marginal, scarcity, guide, lowest_ask, free_milli, used_milli, wanted_milli, running, waiting;
     int64_t surplus, bound;
@@ -498,6 +539,14 @@ const struct engine_workload *engine_workload_before(const struct engine *e, eng
                                                      unsigned states);
 /* How many are in each state. */
 void engine_workload_counts(const struct engine *e, uint64_t ret[static WORKLOAD_STATE_COUNT]);
+
+const struct engine_reservation *engine_reservation(const struct engine *e, engine_id id); /* NULL: none */
+/* The one of this name that is not over; NULL: none. */
+const struct engine_reservation *engine_reservation_named(const struct engine *e, engine_id project, struct str name);
+size_t engine_reservation_count(const struct engine *e);
+const struct engine_reservation *engine_reservation_at(const struct engine *e, size_t index); /* by id */
+/* A dry run: the outcome is what RESERVE would have answered, names aside. */
+struct engine_outcome engine_reserve_quote(const struct engine *e, const struct engine_reserve *reserve, struct market_reservation_quote *ret);
 
 /* The live instance of this name in its project; 0: none. */
 engine_id engine_instance_named(const struct engine *e, engine_id project, struct str name);

@@ -47,6 +47,11 @@ struct key {
     char *text;
 };
 
+struct reservation_record {
+    struct engine_reservation view;
+    bool provisional; /* the market has not taken it yet */
+    char *text;       /* name and body */
+};
 struct object {
     struct engine_object view;
     char *text; /* name and body */
@@ -119,7 +124,7 @@ struct idempotency {
 };
 
 /* What a command of the market's batch stands for. */
-enum pending_kind { PENDING_NONE, PENDING_SUBMIT, PENDING_CHANGE, PENDING_SETTING, PENDING_NODE };
+enum pending_kind { PENDING_NONE, PENDING_SUBMIT, PENDING_CHANGE, PENDING_SETTING, PENDING_NODE, PENDING_RESERVE, PENDING_RESERVATION };
 struct pending {
     enum pending_kind kind;
     size_t command;      /* of the engine's batch */
@@ -166,6 +171,8 @@ struct engine {
     struct object **objects; /* by id */
     size_t object_count, object_capacity;
     engine_id next_object;
+    struct reservation_record **reservations; /* id = index + 1 */
+    size_t reservation_count, reservation_capacity;
     struct str_map object_by_name; /* kind, project and name of the unique ones that are there */
     struct str_map project_by_name, principal_by_name, key_by_hash;
 
@@ -244,6 +251,15 @@ struct engine_outcome objects_check(const struct engine *e, const struct workloa
 void objects_use(struct engine *e, struct workload *w, const engine_id *objects, size_t count);
 bool objects_same(const struct workload *w, const engine_id *objects, size_t count);
 void objects_free(struct engine *e);
+
+/* reservation.c */
+struct engine_outcome engine_reserve(struct engine *e, const struct engine_command *c);
+struct engine_outcome engine_reservation_change(struct engine *e, const struct engine_command *c);
+void reservation_accepted(struct engine *e, const struct pending *p);
+struct engine_outcome reservation_refused(struct engine *e, const struct pending *p, const struct market_event *event);
+void reservation_follow(struct engine *e, const struct market_event *event);
+struct reservation_record *reservation_insert(struct engine *e, const struct engine_reservation *view);
+void reservations_free(struct engine *e);
 
 /* node.c */
 struct node *engine_node_find(const struct engine *e, engine_id id);

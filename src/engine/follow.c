@@ -270,6 +270,7 @@ static void charged(struct engine *e, const struct market_event *m)
     event->units_milli = m->charged.units_milli;
     event->rate = m->charged.rate;
     event->amount = m->charged.amount;
+    event->value = (int64_t)m->charged.reservation;
 }
 
 static void entry(struct engine *e, const struct market_event *m)
@@ -353,7 +354,9 @@ void engine_follow(struct engine *e, const struct market_event *m)
         break;
     case EVENT_BLOCK_POSTED: /* a price for one project alone: its quotes and bills say it */
     case EVENT_QUOTED: /* of what no command of the engine asks for yet */
+        break;
     case EVENT_RESERVED:
+        reservation_follow(e, m);
         break;
     }
 }

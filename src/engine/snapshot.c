@@ -342,6 +342,37 @@ static void code_objects(struct codec *c)
     }
 }
 
+static void code_choice(struct codec *c, struct market_choice *choice)
+{
+    market_id *ids[] = {&choice->sku, &choice->accelerator, &choice->provider, &choice->region, &choice->zone};
+    for (size_t i = 0; i < ARRAY_COUNT(ids); i++)
+        code_u64(c, ids[i]);
+    for (size_t i = 0; i < MARKET_LABELS_MAX; i++)
+        code_u64(c, &choice->labels[i]);
+    code_amounts(c, &choice->amounts);
+    code_i64(c, &choice->speed_milli);
+}
+
+static void code_reservations(struct codec *c)
+{
+    size_t count = code_count(c, c->e->reservation_count);
+    for (size_t i = 0; i < count && (c->out || !c->in->bad); i++) {
+        struct engine_reservation r = c->out ? c->e->reservations[i]->view : (struct engine_reservation){.id = i + 1};
+        code_ref(c, &r.project, 1, c->e->project_count);
+        code_ref(c, &r.principal, 0, c->e->principal_count);
+        code_str(c, &r.name);
+        code_str(c, &r.body);
+        code_u32(c, &r.nodes);
+        code_choice(c, &r.choice);
+        int64_t *numbers[] = {&r.from, &r.to, &r.created, &r.limit, &r.ended};
+        for (size_t k = 0; k < ARRAY_COUNT(numbers); k++)
+            code_i64(c, numbers[k]);
+        code_bool(c, &r.cancelled);
+        if (c->out == NULL)
+            reservation_insert(c->e, &r);
+    }
+}
+
 static void code_uses(struct codec *c, struct workload *w)
 {
     size_t count = code_count(c, w->view.object_count);
@@ -449,6 +480,7 @@ static void code_workload(struct codec *c, struct workload *w)
         return;
     code_bool(c, &w->view.instance);
     code_bool(c, &w->view.paused);
+    code_ref(c, &w->view.reservation, 0, c->e->reservation_count);
     code_uses(c, w);
 }
 
@@ -558,8 +590,10 @@ static void code_state(struct codec *c)
     code_principals(c);
     code_nodes(c);
     code_keys(c);
-    if (c->format >= 2)
+    if (c->format >= 2) {
         code_objects(c);
+        code_reservations(c);
+    }
     code_workloads(c);
     code_ended(c);
     code_recent(c);

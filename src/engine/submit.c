@@ -98,6 +98,7 @@ struct engine_outcome engine_submit_apply(struct engine *e, const struct engine_
     struct workload *w = workload_add(e, s);
     made.id = c.bid.id = w->view.id;
     w->view.limit = made.value;
+    w->view.reservation = c.bid.reservation;
     w->provisional = true;
     *batch_add(e, &c) = made;
     if (mine.hash)

@@ -406,6 +406,7 @@ struct market_event {
             int64_t units_milli;
             udollar rate;   /* µ$ per hour for the whole lease, exact rate of the span */
             udollar amount; /* booked: difference of the floors of the exact sum */
+            market_id reservation; /* whose slot it is; else 0 */
         } charged;
         struct {
             struct market_account debit, credit; /* debit pays, credit receives */
@@ -568,6 +569,17 @@ struct market_reservation_view {
     udollar rate, charged, resold; /* rate per hour, whole shape */
 };
 bool market_reservation_view(const struct market *m, market_id reservation, struct market_reservation_view *ret);
+
+/* What a reservation would cost if it were bought now, at any limit. */
+struct market_reservation_quote {
+    bool fits;      /* the nodes are there for all of its slot */
+    market_id pool;
+    udollar rate;   /* per hour, whole shape */
+    udollar amount; /* of its slot */
+};
+/* Refused exactly as RESERVATION_ADD would be; its limit is not looked at. */
+enum market_refusal market_reservation_quote(const struct market *m, const struct market_reservation *reservation,
+                                             struct market_reservation_quote *ret, const char **ret_field, int64_t ret_numbers[3]);
 
 /* The forward curve of a pool: per unit-hour, `count` slots from the one that now runs. */
 struct market_forward_slot {

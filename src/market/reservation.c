@@ -116,14 +116,20 @@ static struct refusal check_shape(const struct market *m, const struct reservati
     return fits ? accept() : (struct refusal){REFUSED_IMPOSSIBLE, "resources", {r->replicas, most, 0}};
 }
 
+static struct reservation reservation_of(const struct market *m, const struct market_reservation *r)
+{
+    return (struct reservation){.id = r->id, .choice = r->choice, .replicas = r->replicas, .racks = r->racks, .level = r->level,
+        .from = MAX(r->from, m->now), .to = r->to, .limit = r->limit, .keep_idle = r->keep_idle};
+}
+
 struct refusal reservation_add(struct market *m, const struct market_reservation *r)
 {
     struct calendar *k = m->calendar;
     struct refusal refusal = check_reservation(m, r);
     if (refusal.reason)
         return refusal;
-    struct reservation made = {.id = r->id, .tenant = tenant_find(m, r->tenant), .choice = r->choice, .replicas = r->replicas,
-        .racks = r->racks, .level = r->level, .from = MAX(r->from, m->now), .to = r->to, .limit = r->limit, .keep_idle = r->keep_idle};
+    struct reservation made = reservation_of(m, r);
+    made.tenant = tenant_find(m, r->tenant);
     refusal = check_shape(m, &made);
     if (refusal.reason)
         return refusal;
@@ -224,6 +230,33 @@ static int64_t best_site(const struct market *m, const struct reservation *r, st
     return best;
 }
 
+enum market_refusal market_reservation_quote(const struct market *m, const struct market_reservation *reservation,
+                                             struct market_reservation_quote *ret, const char **ret_field, int64_t ret_numbers[3])
+{
+    struct refusal refusal = check_reservation(m, reservation);
+    struct reservation r = reservation_of(m, reservation);
+    *ret = (struct market_reservation_quote){0};
+    r.limit = MARKET_RATE_MAX;
+    r.tenant = (uint32_t)map_get(&m->tenant_by_id, reservation->tenant);
+    if (refusal.reason == REFUSED_NONE)
+        refusal = check_shape(m, &r);
+    *ret_field = refusal.field;
+    memcpy(ret_numbers, refusal.numbers, sizeof refusal.numbers);
+    if (refusal.reason)
+        return refusal.reason;
+    struct shape shape;
+    struct site site = {0};
+    shape_make(m, &r, &shape);
+    int64_t rate = best_site(m, &r, &shape, &site);
+    if (site.count) {
+        *ret = (struct market_reservation_quote){.fits = true, .pool = m->pools[site.pool].id, .rate = rate / 1000,
+            .amount = narrow_checked((int128)rate * (r.to - r.from) / RATE_SCALE)};
+    }
+    site_fini(&site);
+    form_fini(&shape.form);
+    return REFUSED_NONE;
+}
+
 static void buy(struct market *m, uint32_t slot)
 {
     struct reservation *r = &m->calendar->reservations[slot];
@@ -265,6 +298,7 @@ static void tell_charged(struct market *m, const struct reservation *r, enum mar
     e->charged.units_milli = r->units_milli;
     e->charged.rate = r->rate / 1000;
     e->charged.amount = amount;
+    e->charged.reservation = r->id;
 }
 
 static void charge(struct market *m, struct reservation *r, time_ms span)

@@ -208,6 +208,44 @@ static void code_request(struct codec *c, struct engine_command *k)
     k->workload.object_count = s.object_count;
 }
 
+static void code_choice(struct codec *c, struct engine_choice *choice)
+{
+    struct str *texts[] = {&choice->sku, &choice->accelerator, &choice->provider, &choice->region, &choice->zone};
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
+        code_str(c, texts[i]);
+    code_texts(c, &choice->labels, &choice->label_count);
+    code_amounts(c, &choice->amounts);
+    code_i64(c, &choice->speed_milli);
+}
+
+static void code_reserve(struct codec *c, struct engine_reserve *s)
+{
+    code_u64(c, &s->project);
+    code_u64(c, &s->key);
+    code_str(c, &s->name);
+    code_str(c, &s->body);
+    code_choice(c, &s->choice);
+    code_u32(c, &s->nodes);
+    CODE_ENUM(c, s->level, LEVEL_NODE);
+    code_u32(c, &s->racks);
+    code_i64(c, &s->from);
+    code_i64(c, &s->to);
+    code_bool(c, &s->limit_present);
+    code_i64(c, &s->limit);
+    code_bool(c, &s->keep_idle);
+    code_u64(c, &s->request_key);
+}
+
+static void code_reservation(struct codec *c, struct engine_command *k)
+{
+    code_u64(c, &k->reservation.reservation);
+    CODE_ENUM(c, k->reservation.action, RESERVATION_RESUME);
+    code_u32(c, &k->reservation.nodes);
+    code_i64(c, &k->reservation.from);
+    code_i64(c, &k->reservation.to);
+    code_i64(c, &k->reservation.floor);
+}
+
 static void code_object(struct codec *c, struct engine_command *k)
 {
     code_u64(c, &k->object.id);
@@ -333,6 +371,12 @@ static void code_command(struct codec *c, struct engine_command *k)
     case ENGINE_REQUEST_SET:
         code_u64(c, &k->workload.workload);
         code_request(c, k);
+        break;
+    case ENGINE_RESERVE:
+        code_reserve(c, &k->reserve);
+        break;
+    case ENGINE_RESERVATION_CHANGE:
+        code_reservation(c, k);
         break;
     case ENGINE_OBJECT_PUT:
     case ENGINE_OBJECT_DELETE:
@@ -571,6 +615,7 @@ static void bid_from(const struct workload_request *request, struct engine_submi
     ret->signal = (int32_t)CLAMP(request->signal, 1, 64);
     ret->restart_cost = request->restart_cost_udollar;
     ret->instance = request->kind == WORKLOAD_INSTANCE;
+    ret->reservation = request->reservation;
 }
 
 int journal_submit_from_request(const struct workload_request *request, struct arena *arena, struct engine_submit *ret,

@@ -98,6 +98,7 @@ static const struct field workload_request_fields[] = {
      .flags = OMIT, .doc = "Of an instance: what it is handed over with."},
     NUMBERS(W, objects, FIELD_SECRET | FIELD_OUTPUT | OMIT, WORKLOAD_KEYS_MAX * 16,
             "The server's numbers of keys and volumes."),
+    SHORT(W, reservation, OMIT, 100, "Name of a reservation of the project: it runs in its slot, for nothing more."),
 };
 RECORD(workload_request, "What somebody wants run, and what they bid for it.");
 

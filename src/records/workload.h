@@ -74,6 +74,7 @@ struct workload_request {
     int64_t nodes_max;       /* elastic: 0 = nodes */
     int32_t kind;            /* enum workload_kind; an instance has no program */
     struct workload_instance instance;
+    struct str reservation;     /* name of one of the project: it runs in its slot */
     struct record_list objects; /* of int64_t: the engine's ids of keys and volumes; the server fills it in */
 };
 

@@ -48,6 +48,7 @@ const char *event_type_name(enum engine_event_type type)
         [ENGINE_EVENT_OBJECT_CHANGED] = "object_changed",
         [ENGINE_EVENT_OBJECT_DELETED] = "object_deleted",
         [ENGINE_EVENT_WORKLOAD_REQUEST] = "workload_request",
+        [ENGINE_EVENT_RESERVATION] = "reservation",
     };
     return NAME_OF(names, type);
 }
@@ -418,6 +419,21 @@ static const char *object_kind_name(int64_t kind)
     return NAME_OF(names, kind);
 }
 
+const char *reservation_state_name(enum market_reservation_state state)
+{
+    static const char *const names[] = {"waiting", "bought", "open", "lent", "paused", "over"};
+    return NAME_OF(names, state);
+}
+
+static struct str reservation_text(const struct engine_event *event, struct arena *arena)
+{
+    static const char *const words[] = {
+        [RESERVATION_WAITING] = "waits for nodes at its limit", [RESERVATION_BOUGHT] = "is bought", [RESERVATION_OPEN] = "is open",
+        [RESERVATION_LENT] = "stands idle and is lent", [RESERVATION_PAUSED] = "is paused and resold", [RESERVATION_OVER] = "is over",
+    };
+    return text_made(arena, "reservation %.*s %s", STR_ARGS(event->text), NAME_OF(words, event->state));
+}
+
 static struct str owned_text(const struct engine_event *event, const struct api_event *out, struct arena *arena)
 {
     switch ((int)event->type) {
@@ -432,6 +448,8 @@ static struct str owned_text(const struct engine_event *event, const struct api_
         return text_made(arena, "%s %.*s was deleted", object_kind_name(event->state), STR_ARGS(event->text));
     case ENGINE_EVENT_WORKLOAD_REQUEST:
         return STR("has another request from now on");
+    case ENGINE_EVENT_RESERVATION:
+        return reservation_text(event, arena);
     default:
         return STR("");
     }
@@ -525,6 +543,8 @@ static const char *state_of(const struct engine_event *event)
         return workload_state_name((enum engine_workload_state)event->state);
     if (event->type >= ENGINE_EVENT_NODE_REGISTERED && event->type <= ENGINE_EVENT_NODE_LOST)
         return node_state_name(event->state);
+    if (event->type == ENGINE_EVENT_RESERVATION)
+        return reservation_state_name((enum market_reservation_state)event->state);
     return "";
 }
 

@@ -11,6 +11,7 @@
 /* Type name in the stream: "workload_started", "price_posted", "charged", "ledger_entry", … */
 const char *event_type_name(enum engine_event_type type);
 const char *workload_state_name(enum engine_workload_state state);
+const char *reservation_state_name(enum market_reservation_state state);
 /* "preempted", "node_lost", … */
 const char *reason_name(enum engine_reason reason);
 /* "tick_ms", …; "" for none. */

@@ -227,6 +227,85 @@ static void test_an_instance_that_ends_is_started_again(void **state)
     world_fini(&w);
 }
 
+static struct engine_command reserve(struct world *w, const char *name, uint32_t nodes, time_ms from, time_ms to)
+{
+    struct engine_command c = {.type = ENGINE_RESERVE};
+    c.reserve = (struct engine_reserve){.project = 1, .name = str_from(name), .nodes = nodes, .from = from, .to = to,
+        .choice = {.sku = STR("cpu-4"), .amounts = {0, 4000, 1024, 0}, .speed_milli = 1000}, .request_key = ++w->requests};
+    return c;
+}
+
+static enum market_reservation_state reservation_state(const struct world *w, engine_id id)
+{
+    struct market_reservation_view view;
+    assert_true(market_reservation_view(engine_market(w->e), id, &view));
+    return view.state;
+}
+
+/* Bought, open, used by its holder's machine for nothing more, over: then the machine is taken back. */
+static void test_a_reservation_from_end_to_end(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    node_add(&w, "n0", "r0");
+    struct market_reservation_quote quote;
+    struct engine_command c = reserve(&w, "slot", 1, w.now + HOUR_MS, w.now + 3 * HOUR_MS);
+    assert_int_equal(engine_reserve_quote(w.e, &c.reserve, &quote).code, ENGINE_OK);
+    assert_true(quote.fits && quote.rate == 160000 && quote.amount == 320000);
+    engine_id id = apply_one(&w, c).id;
+    assert_int_equal(reservation_state(&w, id), RESERVATION_BOUGHT);
+    assert_int_equal(apply_one(&w, c).code, ENGINE_CONFLICT); /* its name */
+    struct engine_choice choice;
+    struct want want = {.nodes = 1, .cores = 4, .limit = 0, .name = "inside"};
+    struct engine_command inside = submit_of(&w, &want, &choice);
+    inside.submit.instance = inside.submit.limit_present = true;
+    inside.submit.reservation = STR("nothing");
+    assert_int_equal(apply_one(&w, inside).code, ENGINE_NOT_FOUND);
+    inside.submit.reservation = STR("slot");
+    engine_id work = apply_one(&w, inside).id;
+    assert_int_equal(look(&w, work)->state, WORKLOAD_WAITING);
+    w.now += HOUR_MS;
+    apply_one(&w, (struct engine_command){.type = ENGINE_TICK});
+    assert_int_equal(look(&w, work)->state, WORKLOAD_ASSIGNED);
+    assert_int_equal(look(&w, work)->reservation, id);
+    started_all(&w, work);
+    w.now += 2 * HOUR_MS;
+    apply_one(&w, (struct engine_command){.type = ENGINE_TICK});
+    assert_int_equal(reservation_state(&w, id), RESERVATION_OVER);
+    assert_true(engine_reservation(w.e, id)->ended != 0);
+    assert_int_equal(look(&w, work)->state, WORKLOAD_PREEMPTING);
+    assert_true(look(&w, work)->cancelled);
+    struct market_reservation_view view;
+    assert_true(market_reservation_view(engine_market(w.e), id, &view));
+    assert_int_equal(view.charged, 320000);
+    assert_int_equal(apply_one(&w, reserve(&w, "slot", 1, w.now, w.now + HOUR_MS)).code, ENGINE_OK); /* the name is free */
+    world_fini(&w);
+}
+
+static void test_reservations_that_are_refused(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w);
+    node_add(&w, "n0", "r0");
+    struct engine_command batch[] = {reserve(&w, "much", 9, w.now, w.now + HOUR_MS), reserve(&w, "good", 1, w.now, w.now + HOUR_MS),
+                                     reserve(&w, "past", 1, w.now - HOUR_MS, w.now)};
+    world_apply(&w, batch, 3);
+    assert_int_equal(w.result.outcomes[0].code, ENGINE_INVALID);
+    assert_int_equal(w.result.outcomes[0].refusal, REFUSED_IMPOSSIBLE);
+    assert_int_equal(w.result.outcomes[1].code, ENGINE_OK);
+    assert_int_equal(w.result.outcomes[2].code, ENGINE_INVALID);
+    struct engine_command c = {.type = ENGINE_RESERVATION_CHANGE};
+    c.reservation.reservation = w.result.outcomes[1].id;
+    c.reservation.action = RESERVATION_CANCEL;
+    assert_int_equal(apply_one(&w, c).code, ENGINE_OK);
+    assert_int_equal(apply_one(&w, c).code, ENGINE_CONFLICT);
+    c.reservation.reservation = 99;
+    assert_int_equal(apply_one(&w, c).code, ENGINE_NOT_FOUND);
+    world_fini(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +315,8 @@ int main(void)
         cmocka_unit_test(test_pause_before_a_start),
         cmocka_unit_test(test_request_of_a_paused_one),
         cmocka_unit_test(test_names_of_live_instances_are_their_own),
+        cmocka_unit_test(test_a_reservation_from_end_to_end),
+        cmocka_unit_test(test_reservations_that_are_refused),
         cmocka_unit_test(test_an_instance_that_ends_is_started_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -94,6 +94,8 @@ static struct engine_command random_submit(struct play *p, size_t slot)
     if (c.submit.instance)
         c.submit.name = str_from(instance_names[draw(p, 8)]);
     random_objects(p, slot, &c.submit.objects, &c.submit.object_count);
+    if (one_in(p, 6) && engine_reservation_count(p->w.e))
+        c.submit.reservation = engine_reservation_at(p->w.e, engine_reservation_count(p->w.e) - 1)->name;
     return c;
 }
 
@@ -109,6 +111,23 @@ static struct engine_command random_object(struct play *p)
     c.object.unique = one_in(p, 2);
     c.object.exclusive = one_in(p, 2);
     c.object.keep = one_in(p, 2);
+    return c;
+}
+
+static struct engine_command random_reservation(struct play *p)
+{
+    static const char *const names[] = {"r0", "r1", "r2", "r3"};
+    struct engine_command c = {.type = one_in(p, 2) ? ENGINE_RESERVE : ENGINE_RESERVATION_CHANGE};
+    if (c.type == ENGINE_RESERVATION_CHANGE) {
+        c.reservation.reservation = draw(p, engine_reservation_count(p->w.e) + 2);
+        c.reservation.action = (enum market_reservation_action)draw(p, 3);
+        c.reservation.nodes = (uint32_t)draw(p, 3);
+        return c;
+    }
+    c.reserve = (struct engine_reserve){.project = 1, .name = str_from(names[draw(p, 4)]), .nodes = 1 + (uint32_t)draw(p, 2),
+        .choice = {.sku = STR("cpu-4"), .amounts = {0, 1000 + (int64_t)draw(p, 4) * 1000, 1024, 0}, .speed_milli = 1000},
+        .from = p->w.now + (time_ms)draw(p, 20000), .limit_present = one_in(p, 3), .limit = (udollar)draw(p, 300000)};
+    c.reserve.to = c.reserve.from + (time_ms)draw(p, 60000);
     return c;
 }
 
@@ -169,7 +188,7 @@ static struct engine_command random_report(struct play *p)
 static struct engine_command random_command(struct play *p, size_t slot)
 {
     uint64_t kind = draw(p, 100);
-    if (kind < 55)
+    if (kind < 54)
         return random_report(p);
     if (kind < 75)
         return random_submit(p, slot);
@@ -188,6 +207,8 @@ static struct engine_command random_command(struct play *p, size_t slot)
     if (kind < 96)
         return random_owner(p, slot);
     if (kind < 97)
+        return random_reservation(p);
+    if (kind < 98)
         return (struct engine_command){.type = ENGINE_ASK_SET, .on_node = {.pool = 1, .ask = (udollar)draw(p, 60000)}};
     return (struct engine_command){.type = kind < 99 ? ENGINE_TICK : ENGINE_WAKE};
 }
@@ -325,7 +346,7 @@ static void test_any_order_of_things(void **state)
     for (int i = 0; i < ENGINE_EVENT_PROJECT_CREATED; i++)
         if (i != ENGINE_EVENT_WORKLOAD_REJECTED && seen[i] == 0)
             fail_msg("event %d was never seen", i);
-    for (int i = ENGINE_EVENT_REPLICA_PHASE; i <= ENGINE_EVENT_WORKLOAD_REQUEST; i++)
+    for (int i = ENGINE_EVENT_REPLICA_PHASE; i < ENGINE_EVENT_TYPE_COUNT; i++)
         if (seen[i] == 0)
             fail_msg("event %d was never seen", i);
     for (int i = 0; i <= ENGINE_STALE; i++)
