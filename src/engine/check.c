@@ -133,7 +133,7 @@ void engine_check(const struct engine *e)
         struct market_reservation_view view;
         CHECK(!e->reservations[i]->provisional && e->reservations[i]->view.id == i + 1);
         if (market_reservation_view(e->market, i + 1, &view))
-            CHECK((view.state == RESERVATION_OVER) == (e->reservations[i]->view.ended != 0));
+            CHECK((view.state == RESERVATION_OVER) == (e->reservations[i]->view.ended != 0) && view.to == e->reservations[i]->view.to);
     }
     for (size_t i = 0; i < e->node_count; i++)
         check_node(e, e->nodes[i]);

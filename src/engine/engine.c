@@ -243,7 +243,7 @@ static void accepted(struct engine *e, const struct pending *p)
         struct workload *w = workload_find(e, p->id);
         w->view.limit = p->value;
         workload_event(e, ENGINE_EVENT_WORKLOAD_CHANGED, w);
-    } else if (p->kind == PENDING_RESERVE) {
+    } else if (p->kind == PENDING_RESERVE || p->kind == PENDING_RESERVATION) {
         reservation_accepted(e, p);
     } else if (p->kind == PENDING_SETTING) {
         struct engine_event *event = engine_event_add(e, ENGINE_EVENT_SETTING_CHANGED);

@@ -361,7 +361,7 @@ struct engine_command {
             enum market_reservation_action action;
             uint32_t nodes; /* PAUSE: how many; 0 = all */
             time_ms from, to;
-            udollar floor;
+            udollar floor, limit; /* limit: EXTEND */
         } reservation;
         struct {
             engine_id workload;

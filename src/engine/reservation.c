@@ -83,8 +83,10 @@ struct engine_outcome engine_reserve(struct engine *e, const struct engine_comma
 void reservation_accepted(struct engine *e, const struct pending *p)
 {
     struct reservation_record *r = record_find(e, p->id);
-    if (!r->provisional)
+    if (p->kind == PENDING_RESERVATION) {
+        r->view.to = p->value ? p->value : r->view.to;
         return;
+    }
     r->provisional = false;
     reservation_event(e, r, NULL);
 }
@@ -142,10 +144,11 @@ struct engine_outcome engine_reservation_change(struct engine *e, const struct e
         return outcome_of(ENGINE_CONFLICT, "state");
     struct market_command change = {.type = MARKET_RESERVATION_CHANGE, .reservation_change = {.reservation = r->view.id,
         .action = c->reservation.action, .replicas = c->reservation.nodes, .from = c->reservation.from, .to = c->reservation.to,
-        .floor = c->reservation.floor}};
+        .floor = c->reservation.floor, .limit = c->reservation.limit}};
     struct pending *p = batch_add(e, &change);
     p->kind = PENDING_RESERVATION;
     p->id = r->view.id;
+    p->value = c->reservation.action == RESERVATION_EXTEND ? c->reservation.to : 0;
     if (c->reservation.action == RESERVATION_CANCEL)
         r->view.cancelled = true;
     return outcome_ok(r->view.id);

@@ -146,6 +146,7 @@ enum market_reservation_action {
     RESERVATION_CANCEL, /* before it starts, or what is left of it: returned at the market's resale */
     RESERVATION_PAUSE,  /* resell [from, to) of `replicas` at `floor` or more; the holder keeps the rest */
     RESERVATION_RESUME, /* what is paused and not sold comes back; lent nodes are recalled */
+    RESERVATION_EXTEND, /* until `to`, on the same nodes, the added time at the forward menu of now */
 };
 
 /* ---- commands ----------------------------------------------------------------------------------- */
@@ -252,6 +253,7 @@ struct market_command {
             uint32_t replicas; /* PAUSE: how many; 0 = all */
             time_ms from, to;  /* PAUSE: 0 = from now, to its end */
             udollar floor;
+            udollar limit;     /* EXTEND: most per unit-hour of the added time; 0 = as it was bought */
         } reservation_change;
         struct {
             market_id tenant;
@@ -580,6 +582,9 @@ struct market_reservation_quote {
 /* Refused exactly as RESERVATION_ADD would be; its limit is not looked at. */
 enum market_refusal market_reservation_quote(const struct market *m, const struct market_reservation *reservation,
                                              struct market_reservation_quote *ret, const char **ret_field, int64_t ret_numbers[3]);
+
+/* Whether it could be extended to `to` now, and what the added time costs an hour, whole shape. */
+bool market_extension(const struct market *m, market_id reservation, time_ms to, udollar *ret_rate);
 
 /* The forward curve of a pool: per unit-hour, `count` slots from the one that now runs. */
 struct market_forward_slot {

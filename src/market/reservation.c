@@ -169,6 +169,94 @@ static void give_back(struct market *m, struct reservation *r)
     m->calendar->changed++;
 }
 
+/* Whether the nodes of its claim are free of everything else from its end to `to`. */
+static bool extension_fits(const struct market *m, const struct reservation *r, time_ms to)
+{
+    const struct claim *c = &m->calendar->claims[r->claim];
+    struct window window = {MAX(r->to, m->now), to, r->claim};
+    for (uint32_t i = 0; i < c->count; i++) {
+        struct room room;
+        struct market_placement p = {.amounts = c->amounts, .units_milli = c->replica_milli};
+        if (!node_usable(&m->nodes[c->nodes[i]]) || m->nodes[c->nodes[i]].pool != c->pool)
+            return false;
+        claim_room(m, c->nodes[i], &window, &room);
+        for (uint32_t j = 0; j < c->count; j++) { /* all its replicas on that node */
+            if (c->nodes[j] != c->nodes[i])
+                continue;
+            if (!room_fits(&room, &p, &p.gpus))
+                return false;
+            room_take(&room, &p);
+        }
+    }
+    return true;
+}
+
+static int64_t extension_rate(const struct market *m, const struct reservation *r, time_ms to)
+{
+    int64_t asks = 0;
+    const struct claim *c = &m->calendar->claims[r->claim];
+    for (uint32_t i = 0; i < c->count; i++)
+        asks += m->nodes[c->nodes[i]].spec.ask * c->replica_milli;
+    return MAX(mul_checked(forward_price(m, r->pool, r->to, to), r->units_milli), asks);
+}
+
+bool market_extension(const struct market *m, market_id reservation, time_ms to, udollar *ret_rate)
+{
+    const struct reservation *r = &m->calendar->reservations[reservation_find(m, reservation)];
+    if (r->claim == 0 || to <= r->to || to - m->now > MARKET_WINDOW_MAX_MS || !extension_fits(m, r, to))
+        return false;
+    *ret_rate = extension_rate(m, r, to) / 1000;
+    return true;
+}
+
+static int64_t mean_rate(int64_t before, time_ms span, int64_t added, time_ms more)
+{
+    return narrow_checked(((int128)before * span + (int128)added * more + span + more - 1) / (span + more));
+}
+
+/* What runs in it stays as long as it does. */
+static void leases_extend(struct market *m, const struct reservation *r, time_ms to)
+{
+    for (uint32_t i = 1; i < m->lease_count; i++) {
+        struct lease *l = &m->leases[i];
+        if (l->claim != r->claim)
+            continue;
+        l->term_until = l->term_until == r->to ? to : l->term_until;
+        l->protected_until = l->protected_until == r->to ? to : l->protected_until;
+    }
+}
+
+static struct refusal extend(struct market *m, struct reservation *r, const struct market_command *c)
+{
+    time_ms to = c->reservation_change.to;
+    if (to <= r->to || to - m->now > MARKET_WINDOW_MAX_MS)
+        return refuse_bound("to", to, r->to + 1, m->now + MARKET_WINDOW_MAX_MS);
+    if (!extension_fits(m, r, to))
+        return refuse(REFUSED_IMPOSSIBLE, "to");
+    int64_t added = extension_rate(m, r, to);
+    udollar limit = c->reservation_change.limit ? c->reservation_change.limit : r->limit;
+    int128 escrow = (int128)added * (to - r->to) / RATE_SCALE + 1;
+    struct purse *purse = &m->tenants[r->tenant].purses[CURRENCY_MONEY];
+    if (added > (int128)limit * r->units_milli)
+        return refuse_bound("limit", limit, div_ceil(added, r->units_milli), MARKET_RATE_MAX);
+    if (!purse_covers(purse, escrow))
+        return refuse(REFUSED_STATE, "budget");
+    reservation_accrue(m, r);
+    time_ms span = r->to - MAX(r->accrued_to, r->from), more = to - r->to;
+    int64_t scarcity = MAX(added - mul_checked(m->pools[r->pool].marginal, r->units_milli), 0);
+    r->rate = mean_rate(r->rate, span, added, more);
+    r->locked_scarcity = mean_rate(r->locked_scarcity, span, scarcity, more);
+    if (purse->limited) {
+        r->escrow += narrow_checked(escrow);
+        purse->held += narrow_checked(escrow);
+    }
+    leases_extend(m, r, to);
+    m->calendar->claims[r->claim].to = r->to = to;
+    m->calendar->changed++;
+    tell(m, r);
+    return accept();
+}
+
 struct refusal reservation_change(struct market *m, const struct market_command *c)
 {
     uint32_t slot = reservation_find(m, c->reservation_change.reservation);
@@ -186,6 +274,8 @@ struct refusal reservation_change(struct market *m, const struct market_command 
     }
     if (r->state == RESERVATION_WAITING)
         return refuse(REFUSED_STATE, "reservation");
+    if (c->reservation_change.action == RESERVATION_EXTEND)
+        return extend(m, r, c);
     bool pauses = c->reservation_change.action == RESERVATION_PAUSE;
     uint32_t replicas = c->reservation_change.replicas ? c->reservation_change.replicas : r->replicas;
     time_ms from = MAX(c->reservation_change.from, m->now), to = c->reservation_change.to ? c->reservation_change.to : r->to;

@@ -239,11 +239,12 @@ static void code_reserve(struct codec *c, struct engine_reserve *s)
 static void code_reservation(struct codec *c, struct engine_command *k)
 {
     code_u64(c, &k->reservation.reservation);
-    CODE_ENUM(c, k->reservation.action, RESERVATION_RESUME);
+    CODE_ENUM(c, k->reservation.action, RESERVATION_EXTEND);
     code_u32(c, &k->reservation.nodes);
     code_i64(c, &k->reservation.from);
     code_i64(c, &k->reservation.to);
     code_i64(c, &k->reservation.floor);
+    code_i64(c, &k->reservation.limit);
 }
 
 static void code_object(struct codec *c, struct engine_command *k)

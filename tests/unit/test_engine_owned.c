@@ -270,6 +270,26 @@ static void test_a_reservation_from_end_to_end(void **state)
     assert_int_equal(look(&w, work)->state, WORKLOAD_ASSIGNED);
     assert_int_equal(look(&w, work)->reservation, id);
     started_all(&w, work);
+    struct engine_command longer = {.type = ENGINE_RESERVATION_CHANGE};
+    longer.reservation.reservation = id;
+    longer.reservation.action = RESERVATION_EXTEND;
+    longer.reservation.to = w.now + 4 * HOUR_MS;
+    udollar rate;
+    assert_true(market_extension(engine_market(w.e), id, w.now + 4 * HOUR_MS, &rate));
+    assert_true(rate >= 160000);
+    longer.reservation.limit = rate / 4 - 1;
+    assert_int_equal(apply_one(&w, longer).code, ENGINE_INVALID);
+    longer.reservation.limit = rate / 4 + 1;
+    assert_int_equal(apply_one(&w, longer).code, ENGINE_OK);
+    assert_int_equal(engine_reservation(w.e, id)->to, w.now + 4 * HOUR_MS);
+    assert_int_equal(apply_one(&w, reserve(&w, "next", 1, w.now + 5 * HOUR_MS, w.now + 6 * HOUR_MS)).code, ENGINE_OK);
+    longer.reservation.to = w.now + 6 * HOUR_MS;
+    udollar none;
+    assert_false(market_extension(engine_market(w.e), id, w.now + 6 * HOUR_MS, &none)); /* the node is sold from five hours on */
+    assert_int_equal(apply_one(&w, longer).code, ENGINE_INVALID);
+    w.now += 2 * HOUR_MS;
+    apply_one(&w, (struct engine_command){.type = ENGINE_TICK});
+    assert_int_equal(look(&w, work)->state, WORKLOAD_RUNNING);
     w.now += 2 * HOUR_MS;
     apply_one(&w, (struct engine_command){.type = ENGINE_TICK});
     assert_int_equal(reservation_state(&w, id), RESERVATION_OVER);
@@ -278,7 +298,7 @@ static void test_a_reservation_from_end_to_end(void **state)
     assert_true(look(&w, work)->cancelled);
     struct market_reservation_view view;
     assert_true(market_reservation_view(engine_market(w.e), id, &view));
-    assert_int_equal(view.charged, 320000);
+    assert_in_range(view.charged, 320000 + 2 * rate - 1, 320000 + 2 * rate + 2); /* the added hours at their own rate */
     assert_int_equal(apply_one(&w, reserve(&w, "slot", 1, w.now, w.now + HOUR_MS)).code, ENGINE_OK); /* the name is free */
     world_fini(&w);
 }

@@ -120,7 +120,8 @@ static struct engine_command random_reservation(struct play *p)
     struct engine_command c = {.type = one_in(p, 2) ? ENGINE_RESERVE : ENGINE_RESERVATION_CHANGE};
     if (c.type == ENGINE_RESERVATION_CHANGE) {
         c.reservation.reservation = draw(p, engine_reservation_count(p->w.e) + 2);
-        c.reservation.action = (enum market_reservation_action)draw(p, 3);
+        c.reservation.action = (enum market_reservation_action)draw(p, 4);
+        c.reservation.to = c.reservation.action == RESERVATION_EXTEND ? p->w.now + (time_ms)draw(p, 90000) : 0;
         c.reservation.nodes = (uint32_t)draw(p, 3);
         return c;
     }
