@@ -41,6 +41,7 @@ static const struct field workload_instance_fields[] = {
     SHORT(I, email, OMIT, 254, "Who is told of its changes."),
     SHORT(I, limit, OMIT, 32, "Limit in dollars per instance-hour, as it was written."),
     RANGE(I, memory_gib, OMIT, 0, (int64_t)1 << 20, "GiB", "Memory, less than the type has; 0: all."),
+    RANGE(I, boot_disks, OMIT, 0, INT32_MAX, "disks", "How often its boot disk was made anew."),
 };
 RECORD(workload_instance, "A machine handed to its owner.");
 

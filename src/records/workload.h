@@ -40,6 +40,7 @@ struct workload_instance {
     struct str email;            /* who is told of its changes */
     struct str limit;            /* dollars per instance-hour, as its owner wrote it */
     int64_t memory_gib;          /* less than the type has; 0 = all */
+    int64_t boot_disks;          /* made anew so often */
 };
 
 struct workload_request {

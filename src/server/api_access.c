@@ -111,6 +111,17 @@ static bool identify(struct api_call *call)
     return true;
 }
 
+/* Clients of that API show it when something went wrong. */
+static void request_id(struct api_call *call)
+{
+    struct str given = http_request_header(call->request, "X-Request-Id");
+    if (given.size == 0)
+        given = http_request_header(call->request, "X-Client-Request-Id");
+    if (given.size == 0 || given.size > 128)
+        given = call_text(call, "%016llx", (unsigned long long)prng_next(&call->api->random));
+    call_header(call, "X-Request-Id", given);
+}
+
 struct api_call *call_open(struct api *a, struct http_request *r)
 {
     bool path = false;
@@ -140,6 +151,8 @@ struct api_call *call_open(struct api *a, struct http_request *r)
     }
     *call = (struct api_call){
         .api = a, .request = r, .route = route, .name = name, .mithril = path_is_mithril(r->path), .begun_us = clock_monotonic_us()};
+    if (call->mithril)
+        request_id(call);
     return identify(call) ? call : NULL;
 }
 

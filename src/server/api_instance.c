@@ -152,8 +152,10 @@ static void volumes_render(const struct render *r, const struct engine_workload 
     ret->volumes = (struct record_list){volumes, count};
 }
 
-static struct str instance_name(const struct render *r, const struct engine_workload *w, uint32_t rank)
+struct str instance_name(const struct render *r, const struct engine_workload *w, uint32_t rank)
 {
+    if (w->reservation && w->nodes == 1 && w->name.size) /* one of its own workload each, numbered already */
+        return arena_str(r->arena, w->name);
     _cleanup_buf_ struct buf text = BUF_INIT(BUF_LIMIT_DEFAULT);
     struct id_text id = id_format(r->ids, "work", w->id);
     buf_printf(&text, "%.*s-%u", STR_ARGS(w->name.size ? w->name : str_from(id.text)), rank + 1);
@@ -167,13 +169,13 @@ void instance_render(const struct render *r, const struct engine_workload *w, co
     *ret = (struct agent_instance){
         .id = arena_id(r->arena, r->ids, "inst", instance_number(w->id, replica->rank)),
         .name = instance_name(r, w, replica->rank),
-        .order = arena_id(r->arena, r->ids, "bid", w->id),
+        .order = w->reservation ? arena_id(r->arena, r->ids, "res", w->reservation) : arena_id(r->arena, r->ids, "bid", w->id),
         .project = arena_id(r->arena, r->ids, "proj", w->project),
         .region = node ? arena_str(r->arena, node->zone) : (struct str){0},
         .type = node ? arena_str(r->arena, node->sku) : (struct str){0},
         .image = request->instance.image,
         .startup_script = request->instance.startup_script,
-        .boot = 1,
+        .boot = 1 + request->instance.boot_disks,
     };
     keys_render(r, w, ret);
     volumes_render(r, w, ret);

@@ -20,4 +20,6 @@ int instance_complete(const struct render *r, engine_id project, struct workload
 /* What an agent is told of one. */
 void instance_render(const struct render *r, const struct engine_workload *w, const struct workload_request *request,
                      const struct engine_replica *replica, struct agent_instance *ret);
+/* "<order>-1". */
+struct str instance_name(const struct render *r, const struct engine_workload *w, uint32_t rank);
 enum agent_stop instance_stop(const struct engine_workload *w);

@@ -42,6 +42,8 @@ bool mithril_project_wanted(struct api_call *call, engine_id *ret);
 /* A time in the query. False: refused, with 422 where it is `needed` and not there; *ret stays. */
 bool mithril_time(struct api_call *call, const char *parameter, bool needed, time_ms *ret);
 bool mithril_body_time(struct api_call *call, const char *field, struct str text, time_ms *ret);
+/* true, false or nothing (-1). False: refused. */
+bool mithril_flag(struct api_call *call, const char *field, struct str text, int *ret);
 /* Whether a comma-joined or repeated filter lets it through: absent, or `text` is among its values. */
 bool filter_passes(const struct api_call *call, const char *parameter, struct str text);
 /* The id in the path, of that prefix; 0: refused with 404. */
@@ -113,6 +115,22 @@ void launch_request(const struct mithril_launch *launch, struct workload_request
  * False: refused. */
 bool launch_submit(struct api_call *call, const struct render *r, struct workload_request *request, const struct offer *offer,
                    struct engine_submit *ret);
+struct workload_choice *offer_choice(const struct render *r, const struct offer *o);
+struct str request_pack(struct api_call *call, const struct workload_request *request);
+/* Names of instances become names of hosts. False: refused. */
+bool order_name_valid(struct api_call *call, struct str name);
+
+/* Of reservations each instance is a workload of its own: the next one behind `after` (NULL: the first), by id. */
+const struct engine_workload *reservation_order(const struct engine *e, engine_id reservation, const struct engine_workload *after);
+/* The one that the caller sees; NULL: refused. */
+const struct engine_reservation *reservation_asked(struct api_call *call, const struct engine *e, struct str fid);
+/* Reserved instances to pause or to resume: with them, what their reservations resell. */
+struct pausing {
+    const engine_id *ids; /* workloads */
+    size_t count;
+    bool paused;
+};
+size_t pausing_commands(struct api_call *call, const struct engine *e, const struct pausing *p, struct engine_command **ret);
 /* The workload behind bid_… or inst_…, where the caller sees it; NULL: none in the state. */
 const struct engine_workload *order_find(struct api_call *call, const struct engine *e, const char *prefix, struct str fid, uint32_t *ret_rank);
 /* Who submitted it. */

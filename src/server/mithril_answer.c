@@ -160,6 +160,15 @@ bool mithril_time(struct api_call *call, const char *parameter, bool needed, tim
     return !needed;
 }
 
+bool mithril_flag(struct api_call *call, const char *field, struct str text, int *ret)
+{
+    *ret = str_is(text, "true") ? 1 : str_is(text, "false") ? 0 : -1;
+    if (*ret >= 0 || text.size == 0 || str_is(text, "null"))
+        return true;
+    call_refuse(call, 400, field, "allowed are true and false");
+    return false;
+}
+
 bool filter_passes(const struct api_call *call, const char *parameter, struct str text)
 {
     bool any = false;

@@ -109,7 +109,7 @@ const struct engine_workload *order_find(struct api_call *call, const struct eng
         return NULL;
     *ret_rank = instance ? (uint32_t)(id % INSTANCE_RANKS) : 0;
     const struct engine_workload *w = engine_workload(e, instance ? id / INSTANCE_RANKS : id);
-    return w && w->instance && call_sees(call, w->project) ? w : NULL;
+    return w && w->instance && (instance || !w->reservation) && call_sees(call, w->project) ? w : NULL;
 }
 
 /* The one in the path; NULL: refused. */
@@ -153,7 +153,7 @@ void mithril_bid_status(struct api_call *call, const struct core_view *view)
 static bool bid_passes(const struct api_call *call, const struct render *r, const struct engine_workload *w)
 {
     struct str name = http_request_query(call->request, "name");
-    if (!w->instance || !call_sees(call, w->project) || (name.size && !str_equal(name, w->name)) ||
+    if (!w->instance || w->reservation || !call_sees(call, w->project) || (name.size && !str_equal(name, w->name)) ||
         !filter_passes(call, "status", str_from(bid_status(w))))
         return false;
     struct str type = http_request_query(call->request, "instance_type"), region = http_request_query(call->request, "region");
@@ -246,7 +246,7 @@ void launch_request(const struct mithril_launch *launch, struct workload_request
                                                .image = launch->image_version, .cluster = launch->kubernetes_cluster};
 }
 
-static struct workload_choice *choice_of(const struct render *r, const struct offer *o)
+struct workload_choice *offer_choice(const struct render *r, const struct offer *o)
 {
     struct workload_choice *choice = arena_alloc(r->arena, sizeof *choice);
     CHECK(choice);
@@ -281,7 +281,7 @@ static bool quota_holds(struct api_call *call, const struct render *r, engine_id
 }
 
 /* Names of instances become names of hosts. */
-static bool name_valid(struct api_call *call, struct str name)
+bool order_name_valid(struct api_call *call, struct str name)
 {
     bool valid = name.size > 0;
     for (size_t i = 0; i < name.size; i++) {
@@ -293,19 +293,32 @@ static bool name_valid(struct api_call *call, struct str name)
     return valid;
 }
 
-/* Volumes stand in one region. */
-static bool volumes_near(struct api_call *call, const struct render *r, const struct offer *offer, const struct record_list *objects)
+/* Volumes stand in one region, and a disk goes to one instance. */
+static bool volumes_fit(struct api_call *call, const struct render *r, const struct offer *offer, const struct workload_request *request)
 {
-    for (size_t i = 0; i < objects->count; i++) {
-        const struct engine_object *o = engine_object(r->engine, (engine_id)((const int64_t *)objects->items)[i]);
+    const int64_t *ids = request->objects.items;
+    for (size_t i = 0; i < request->objects.count; i++) {
+        const struct engine_object *o = engine_object(r->engine, (engine_id)ids[i]);
         struct object_volume volume;
-        if (o == NULL || o->kind != OBJECT_VOLUME || !object_unpack(&object_volume_record, o->body, r->arena, &volume) ||
-            str_equal(volume.region, offer_region(r, offer)))
+        if (o == NULL || o->kind != OBJECT_VOLUME || !object_unpack(&object_volume_record, o->body, r->arena, &volume))
             continue;
-        call_refuse(call, 400, NULL, "volume %.*s stands in another region", STR_ARGS(o->name));
-        return false;
+        if (!str_equal(volume.region, offer_region(r, offer))) {
+            call_refuse(call, 400, NULL, "volume %.*s stands in another region", STR_ARGS(o->name));
+            return false;
+        }
+        if (volume.interface == VOLUME_BLOCK && request->nodes > 1) {
+            call_refuse(call, 400, NULL, "volume %.*s is a block volume: one instance has it, not %lld", STR_ARGS(o->name), (long long)request->nodes);
+            return false;
+        }
     }
     return true;
+}
+
+struct str request_pack(struct api_call *call, const struct workload_request *request)
+{
+    _cleanup_buf_ struct buf packed = BUF_INIT(BUF_LIMIT_DEFAULT);
+    record_pack(&workload_request_record, request, &packed);
+    return arena_str(call_arena(call), buf_str(&packed));
 }
 
 /* Looks up what the request names and makes the engine's submit of it. */
@@ -319,11 +332,9 @@ bool launch_submit(struct api_call *call, const struct render *r, struct workloa
         call_refuse(call, 400, NULL, "%s", err.text);
         return false;
     }
-    if (!volumes_near(call, r, offer, &request->objects))
+    if (!volumes_fit(call, r, offer, request))
         return false;
-    _cleanup_buf_ struct buf packed = BUF_INIT(BUF_LIMIT_DEFAULT);
-    record_pack(&workload_request_record, request, &packed);
-    ret->request = arena_str(call_arena(call), buf_str(&packed));
+    ret->request = request_pack(call, request);
     ret->project = project;
     ret->key = call->who.key;
     ret->request_key = hash_bytes(ret->request.data, ret->request.size);
@@ -338,7 +349,7 @@ void mithril_bid_create(struct api_call *call, const struct core_view *view)
     engine_id project = mithril_project(call, create->project);
     const struct offer *offer = project ? offer_named(&r, &offers, create->instance_type, create->region) : NULL;
     udollar limit;
-    if (project == 0 || !name_valid(call, create->name))
+    if (project == 0 || !order_name_valid(call, create->name))
         return;
     if (offer == NULL) {
         call_refuse(call, 404, NULL, "instance type not found in that region");
@@ -350,7 +361,7 @@ void mithril_bid_create(struct api_call *call, const struct core_view *view)
     launch_request(&create->launch_specification, request);
     request->name = create->name;
     request->nodes = create->instance_quantity;
-    request->choices = (struct record_list){choice_of(&r, offer), 1};
+    request->choices = (struct record_list){offer_choice(&r, offer), 1};
     request->preemptible = request->limit_present = true;
     request->limit_udollar_per_hour = offer_unit_rate(offer, limit);
     request->instance.limit = create->limit_price;
@@ -367,12 +378,6 @@ void mithril_bid_create(struct api_call *call, const struct core_view *view)
 static void bid_changed(struct api_call *call, const struct core_answer *answer)
 {
     bid_answer(call, answer, 200);
-}
-
-/* True, false, or nothing: -1. */
-static int json_flag(struct str text)
-{
-    return str_is(text, "true") ? 1 : str_is(text, "false") ? 0 : -1;
 }
 
 static bool volumes_take(struct api_call *call, struct str text, struct record_list *ret)
@@ -462,7 +467,8 @@ void mithril_bid_change(struct api_call *call, const struct core_view *view)
     struct offers offers = offers_find(&r);
     const struct engine_workload *w = bid_open(call, view);
     struct change *c = call_alloc(call, sizeof *c);
-    if (w == NULL)
+    int paused;
+    if (w == NULL || !mithril_flag(call, "paused", change->paused, &paused))
         return;
     if (workload_state_ended(w->state) || w->cancelled || !order_request(&r, w, &c->request)) {
         call_refuse(call, 409, NULL, "the bid has been terminated");
@@ -481,7 +487,6 @@ void mithril_bid_change(struct api_call *call, const struct core_view *view)
     c->commands = call_alloc(call, 4 * sizeof *c->commands);
     if (!change_limit(call, c, w, offer) || !change_volumes(call, c, w) || !change_request(call, &r, c, w, offer))
         return;
-    int paused = json_flag(change->paused);
     if (paused >= 0 || c->count == 0)
         change_add(c, ENGINE_PAUSE, w->id)->workload.paused = paused >= 0 ? paused : w->paused;
     call_push(call, c->commands, c->count, bid_changed);
@@ -532,7 +537,7 @@ void mithril_bid_history(struct api_call *call, const struct core_view *view)
     const struct engine_workload *w = bid_open(call, view);
     struct workload_request request;
     struct history history;
-    if (w == NULL || !history_read(call, view, w->id, &history))
+    if (w == NULL || !history_read(call, view, &(struct table_query){.workload = w->id}, &history))
         return;
     int64_t units = 0;
     if (order_request(&r, w, &request)) {

@@ -30,12 +30,15 @@ static void event_add(struct api_call *call, struct history *h, const struct tab
         .from = json_get_i64(&json, "from_ms", 0),
         .to = json_get_i64(&json, "to_ms", 0),
         .units_milli = json_get_i64(&json, "units_milli", 0),
+        .value = json_get_i64(&json, "value", 0),
+        .position = {row->seq, row->position},
     };
 }
 
-bool history_read(struct api_call *call, const struct core_view *view, engine_id workload, struct history *ret)
+bool history_read(struct api_call *call, const struct core_view *view, const struct table_query *which, struct history *ret)
 {
-    struct table_query query = {.table = TABLE_EVENT, .workload = workload};
+    struct table_query query = *which;
+    query.table = TABLE_EVENT;
     *ret = (struct history){0};
     for (int pages = 0; pages < PAGES_MOST; pages++) {
         struct table_page page;

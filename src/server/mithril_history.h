@@ -10,12 +10,13 @@ struct history_event {
     int64_t attempt, rank;
     udollar limit, rate, amount;    /* limit: per unit-hour */
     time_ms from, to;
-    int64_t units_milli;
+    int64_t units_milli, value;
+    struct table_position position;
 };
 struct history {
     struct history_event *events; /* oldest first, in the request's arena */
     size_t count, capacity;
 };
 
-/* False: the call was refused. */
-bool history_read(struct api_call *call, const struct core_view *view, engine_id workload, struct history *ret);
+/* `which`: workload or type. False: the call was refused. */
+bool history_read(struct api_call *call, const struct core_view *view, const struct table_query *which, struct history *ret);

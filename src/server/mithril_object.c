@@ -419,24 +419,34 @@ static bool uses_volume(const struct engine_workload *w, engine_id volume)
     return false;
 }
 
-/* The orders that have it; where `attachments`, the instances of those that run, with its place in them. */
-static void volume_users(struct buf *out, const struct render *r, const struct engine_object *o, bool attachments)
+/* The bids or reservations that have it, each once. */
+static void volume_orders(struct buf *out, const struct render *r, const struct engine_object *o, bool reservations)
 {
     const struct engine_workload *w = NULL;
-    json_open(out, attachments ? '{' : '[');
+    engine_id last = 0;
+    json_key(out, reservations ? "reservations" : "bids");
+    json_open(out, '[');
     while (o->used && (w = engine_workload_before(r->engine, w ? w->id : 0, o->project, WORKLOAD_STATES_LIVE))) {
-        if (!uses_volume(w, o->id))
+        if (!uses_volume(w, o->id) || (w->reservation != 0) != reservations || (reservations && w->reservation == last))
             continue;
-        struct id_text bid = id_format(r->ids, "bid", w->id);
-        if (!attachments)
-            json_text(out, bid.text);
-        for (size_t i = 0; attachments && i < w->replica_count; i++) {
-            struct id_text instance = id_format(r->ids, "inst", instance_number(w->id, w->replicas[i].rank));
-            json_key(out, instance.text);
+        last = w->reservation;
+        json_text(out, id_format(r->ids, reservations ? "res" : "bid", reservations ? w->reservation : w->id).text);
+    }
+    json_close(out, ']');
+}
+
+/* The instances that it is attached to. */
+static void volume_attachments(struct buf *out, const struct render *r, const struct engine_object *o)
+{
+    const struct engine_workload *w = NULL;
+    json_key(out, "attachments");
+    json_open(out, '{');
+    while (o->used && (w = engine_workload_before(r->engine, w ? w->id : 0, o->project, WORKLOAD_STATES_LIVE)))
+        for (size_t i = 0; uses_volume(w, o->id) && i < w->replica_count; i++) {
+            json_key(out, id_format(r->ids, "inst", instance_number(w->id, w->replicas[i].rank)).text);
             json_text(out, "attached");
         }
-    }
-    json_close(out, attachments ? '}' : ']');
+    json_close(out, '}');
 }
 
 static void volume_render(struct buf *out, struct api_call *call, const struct render *r, const struct engine_object *o)
@@ -453,13 +463,9 @@ static void volume_render(struct buf *out, struct api_call *call, const struct r
     member_integer(out, "capacity_gb", volume.size_gb);
     member_id(out, r, "project", "proj", o->project);
     member_text(out, "interface", str_from(object_volume_interface_names[volume.interface]));
-    json_key(out, "bids");
-    volume_users(out, r, o, false);
-    json_key(out, "reservations");
-    json_open(out, '[');
-    json_close(out, ']');
-    json_key(out, "attachments");
-    volume_users(out, r, o, true);
+    volume_orders(out, r, o, false);
+    volume_orders(out, r, o, true);
+    volume_attachments(out, r, o);
     json_close(out, '}');
 }
 

@@ -187,6 +187,7 @@ class Cluster:
             data = answer.read()
         finally:
             connection.close()
+        self.status_of_last = answer.status
         if not 200 <= answer.status < 300:
             raise Refused(answer.status, data.decode(errors="replace"))
         if raw:

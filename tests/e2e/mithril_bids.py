@@ -1,67 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The life of a spot bid and its instances as clients of the Mithril API see it. The agents here are this
-program: they hand out no machines, they say that they did."""
+"""The life of a spot bid and its instances as clients of the Mithril API see it."""
 import harness
-
-
-class Client:
-    """Speaks /v2 and knows how its errors look."""
-
-    def __init__(self, cluster, key=None):
-        self.cluster, self.key = cluster, key or cluster.key
-
-    def call(self, method, path, body=None, expect=None):
-        try:
-            answer = self.cluster.request(method, f"/v2{path}", body, key=self.key)
-            status = {"POST": 201, "DELETE": 204}.get(method, 200)
-        except harness.Refused as refused:
-            status, answer = refused.status, refused.body
-        assert expect is None or status == expect, (method, path, status, answer)
-        return answer
-
-    def get(self, path):
-        return self.call("GET", path, expect=200)
-
-
-class Node:
-    """An agent that hands out machines."""
-
-    def __init__(self, cluster, n, ask=1_000_000):
-        self.cluster, self.n = cluster, n
-        token = cluster.request("POST", "/v1/node-tokens", {})["token"]
-        self.key = cluster.request("POST", "/v1/agent/join", {"name": f"gpu-{n}", "machine": "test"}, key=token)["key"]
-        self.ask("register", {
-            "name": f"gpu-{n}", "version": "0", "boot": "b1", "address": f"10.0.0.{n}", "sku": "h100-2x", "accelerator": "H100",
-            "labels": ["instance=sandbox"], "place": {"provider": "own", "region": "us-central1", "zone": "a", "fabric": "f", "rack": "r1"},
-            "amounts": {"gpu_milli": 2000, "core_milli": 8000, "memory_mib": 65536, "disk_mib": 102400},
-            "gpus": [{"index": i, "uuid": f"GPU-{n}-{i}", "model": "H100", "memory_mib": 81920} for i in range(2)],
-            "ask_udollar_per_hour": ask})
-
-    def ask(self, path, body):
-        return self.cluster.request("POST", f"/v1/agent/{path}", body, key=self.key)
-
-    def replicas(self):
-        return self.ask("poll", {"since": 0, "wait_ms": 0})["replicas"]
-
-    def told(self, action, count=1):
-        """Its replicas, once so many have this action."""
-        def there():
-            found = [r for r in self.replicas() if r["action"] == action]
-            return found if len(found) == count else None
-
-        return harness.wait(f"node {self.n} is told to {action}", there)
-
-    def report(self, replica, kind, **more):
-        body = {"kind": kind, "workload": replica["workload"], "attempt": replica["attempt"], "rank": replica["rank"]} | more
-        return self.ask("report", {"reports": [body]})["outcomes"][0]["verdict"]
-
-    def boot(self, replica):
-        assert self.report(replica, "phase", phase="initializing") == "ok"
-        assert self.report(replica, "phase", phase="starting", ssh_destination=f"10.9.0.{self.n}", private_ip=f"10.9.0.{self.n}") == "ok"
-        assert self.report(replica, "started") == "ok"
-
-
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE2hYaQ0o3tY1c0n2hC0w8oYq9n4p6M6w6h2b3Wn1r0q me@laptop"
+from mithril_client import KEY, Client
 
 
 def bid(client, project, keys, name, **more):
@@ -84,12 +24,11 @@ def life(cluster, client, nodes):
     assert price["available_capacity"] == 2 and price["total_capacity"] == 2, price
     assert client.get(f"/pricing/current?instance_type={kinds[0]['fid']}")["minimum_price_cents"] == 200
 
-    assert client.get(f"/ssh-keys?project={project}") == []
     key = client.call("POST", "/ssh-keys", {"project": project, "name": "sky", "public_key": KEY}, 201)
     assert key["public_key"] == KEY and key["private_key"] is None and key["required"] is False, key
     made = client.call("POST", "/ssh-keys", {"project": project, "name": "made"}, 201)
     assert made["private_key"].startswith("-----BEGIN OPENSSH PRIVATE KEY-----") and made["public_key"].startswith("ssh-ed25519 "), made
-    assert "private_key" not in client.get(f"/ssh-keys?project={project}")[1]
+    assert "private_key" not in str(client.get(f"/ssh-keys?project={project}"))
     assert client.call("POST", "/ssh-keys", {"project": project, "name": "bad", "public_key": "nothing"}, 422)["detail"][0]["loc"] == ["body", "public_key"]
 
     body = bid(client, project, [key["fid"]], "train")
@@ -106,14 +45,14 @@ def life(cluster, client, nodes):
     assert told["id"] == instance and told["name"] == "train-1" and told["order"] == order["fid"] and told["ssh_keys"] == [KEY], told
     assert told["region"] == "a" and told["type"] == "h100-2x" and told["boot"] == 1, told
 
-    shown = client.get(f"/instances?project={project}")["data"]
+    shown = client.get(f"/instances?project={project}&order_type_in=Bid&bid_fid_in={order['fid']}")["data"]
     assert [i["fid"] for i in shown] == [instance] and shown[0]["status"] == "STATUS_CONFIRMED" and shown[0]["ssh_destination"] is None, shown
     node.boot(replica)
-    shown = client.get("/instances")["data"][0]
+    shown = client.get(f"/instances?bid_fid_in={order['fid']}")["data"][0]
     assert shown["status"] == "STATUS_RUNNING" and shown["ssh_destination"] == f"10.9.0.{node.n}" and shown["name"] == "train-1", shown
     assert shown["bid"] == order["fid"] and shown["reservation"] is None, shown
     assert client.get(f"/instances?status_in=STATUS_PAUSED,STATUS_RUNNING&bid_fid_in={order['fid']}")["data"], "filters"
-    assert client.get("/instances?status_in=STATUS_PAUSED&status_in=STATUS_ERROR")["data"] == []
+    assert client.get(f"/instances?bid_fid_in={order['fid']}&status_in=STATUS_PAUSED&status_in=STATUS_ERROR")["data"] == []
     assert client.call("DELETE", f"/ssh-keys/{key['fid']}", expect=409)["detail"]
 
     # a change of the limit is given back as it was sent
@@ -127,9 +66,9 @@ def pause(client, project, order, node, replica):
     assert client.call("PATCH", f"/spot/bids/{fid}?project={project}", {"paused": True}, 200)["status"] == "Paused"
     stopped = node.told("stop")[0]
     assert stopped["stop"] == "end", stopped
-    assert client.get("/instances")["data"][0]["status"] == "STATUS_STOPPING"
+    assert client.get(f"/instances?bid_fid_in={fid}")["data"][0]["status"] == "STATUS_STOPPING"
     assert node.report(replica, "ended", exit_code=0) == "ok"
-    shown = client.get("/instances")["data"][0]
+    shown = client.get(f"/instances?bid_fid_in={fid}")["data"][0]
     assert shown["status"] == "STATUS_PAUSED" and shown["ssh_destination"] is None, shown
     volume = client.call("POST", "/volumes", {"name": "data", "project": project, "disk_interface": "Block", "region": "us-central1-a", "size_gb": 10}, 201)
     assert volume["interface"] == "Block" and volume["bids"] == [] and volume["reservations"] == [] and volume["deleted_at"] is None, volume
@@ -164,13 +103,11 @@ def preempted(cluster, client, project, key, order, nodes, node, replica):
     assert client.get(f"/instances/{order['instances'][0]}/status")["status"] == "STATUS_PREEMPTED"
     assert client.call("DELETE", f"/spot/bids/{high['fid']}?project={project}", expect=204) in ({}, b"")
     for n in nodes:
-        for r in n.replicas():
-            if r["action"] == "stop":
-                n.report(r, "ended", exit_code=0)
+        n.stop_all()
     harness.wait("it is back", lambda: client.get(f"/spot/bids/{order['fid']}")["status"] == "Allocated")
 
 
-def end(client, project, order, volume):
+def end(client, project, order):
     fid = order["fid"]
     client.call("DELETE", f"/spot/bids/{fid}?project={project}", expect=204)
     assert client.get(f"/spot/bids/{fid}")["status"] == "Terminated"
@@ -212,6 +149,9 @@ def refusals(client, project, key):
     assert client.call("GET", "/spot/bids?limit=1000", expect=422)["detail"][0]["loc"] == ["query", "limit"]
     assert client.get("/spot/bids?_cache_bust=1&duration_hours=3")["data"] is not None
     assert client.call("GET", "/nothing", expect=404)["detail"]
+    live = client.get(f"/spot/bids?project={project}&name=train")["data"][0]
+    client.call("PATCH", f"/spot/bids/{live['fid']}", {"limit_price": 5}, 422)
+    client.call("PATCH", f"/spot/bids/{live['fid']}", {"memory_gb": 5}, 400)
 
 
 def pages(client, project, key):
@@ -230,19 +170,13 @@ def pages(client, project, key):
     assert [b["created_at"] for b in upward] == sorted(b["created_at"] for b in upward)
 
 
-def main():
-    with harness.Cluster(settings={"tick_ms": 500}) as cluster:
-        nodes = [Node(cluster, 1), Node(cluster, 2)]
-        client = Client(cluster)
-        project, key, order, node, replica = life(cluster, client, nodes)
-        order = client.get(f"/spot/bids/{order['fid']}")
-        volume = pause(client, project, order, node, replica)
-        node, replica = again(client, nodes, order)
-        preempted(cluster, client, project, key, order, nodes, node, replica)
-        refusals(client, project, key)
-        foreign(cluster, client, project, order, key, volume)
-        end(client, project, order, volume)
-        pages(client, project, key)
-
-
-main()
+def play(cluster, client, nodes):
+    project, key, order, node, replica = life(cluster, client, nodes)
+    order = client.get(f"/spot/bids/{order['fid']}")
+    volume = pause(client, project, order, node, replica)
+    node, replica = again(client, nodes, order)
+    preempted(cluster, client, project, key, order, nodes, node, replica)
+    refusals(client, project, key)
+    foreign(cluster, client, project, order, key, volume)
+    end(client, project, order)
+    pages(client, project, key)
