@@ -138,6 +138,7 @@ static int find_abilities(struct agent *a, struct error *err)
     find_groups(a, installation);
     find_users(a, installation);
     find_mounts(a);
+    guests_find(a);
     say_missing(a);
     return 0;
 }
@@ -251,6 +252,7 @@ static void loop(struct agent *a)
         contact_pump(a);
         report_pump(a);
         ship_pump(a);
+        guests_sweep(a);
         holder_keep_spares(a);
     }
 }

@@ -44,6 +44,8 @@ struct replica {
     int64_t busy_port;         /* not free when probed; 0 = none */
     bool told_busy;
     time_ms retry_ms;           /* of fetching, after a failure; boot clock */
+    uint32_t host;              /* of an instance: number of its address; 0 = none yet */
+    bool told_phase;            /* the server knows where it will answer */
     int64_t log_size, log_sent; /* bytes; log_sent < 0: ask the server first */
     bool log_off;               /* the server wants no more */
 };
@@ -60,6 +62,9 @@ struct agent {
     struct cgroup groups;
     struct user_range users;
     bool own_mounts;
+    bool guests; /* it hands out machines … */
+    char storage[HOLD_PATH_MAX]; /* … whose disks lie here */
+    time_ms disks_at_ms; /* boot clock: when it next asks which of them may go */
     int data_lock;
 
     struct mailbox mailbox;
@@ -148,6 +153,28 @@ void holder_set_lease(struct replica *r, time_ms until);
 void holder_sweep_groups(struct agent *a);
 /* Whether a process holds the folder's lock. */
 bool holder_lives(const char *folder);
+
+/* ---- guest.c: replicas that are machines ---- */
+
+/* Whether this node can hand them out: a label says so, or a line of what is missing says why not. */
+void guests_find(struct agent *a);
+static inline bool replica_is_guest(const struct replica *r)
+{
+    return r->wanted && r->wanted->instance.id.size > 0;
+}
+/* An address of its own, kept in its folder. False: none is free. */
+bool guest_address_take(struct replica *r);
+void guest_address_find(struct replica *r); /* what an earlier agent wrote */
+/* What its holder is told; texts in the arena. */
+void guest_describe(const struct replica *r, struct arena *arena, struct hold_guest *ret);
+/* "10.64.3.7" */
+struct str guest_address(const struct replica *r, struct arena *arena);
+/* Tells it to leave as the server says: on with its notice, or off at once. */
+void guest_stop(struct replica *r);
+/* Starts a job now and then that deletes disks nobody will want again. */
+void guests_sweep(struct agent *a);
+/* Nobody hangs on the node's bridge any more: it goes. Any thread. */
+void guests_network_sweep(uint32_t first_user);
 
 /* ---- reconcile.c ---- */
 

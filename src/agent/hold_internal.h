@@ -55,6 +55,16 @@ void hold_prepare_child(struct hold *h);
 /* Starts the stage's script. -errno and h->problem where that cannot be. */
 int hold_start(struct hold *h, enum hold_stage stage);
 
+/* ---- hold_guest.c ---- */
+
+/* In the child: a machine instead of a script. It says that it has begun by closing `problem`. Returns only
+ * where it could not begin. */
+int hold_guest_run(struct hold *h, int problem, struct error *err);
+static inline bool hold_is_guest(const struct hold *h)
+{
+    return h->spec.guest.id.size > 0;
+}
+
 /* ---- hold_process.c: all of the replica's processes ---- */
 
 void hold_reap(struct hold *h);

@@ -15,6 +15,11 @@
 
 void hold_signal(struct hold *h, int signal)
 {
+    if (hold_is_guest(h)) { /* its own first process knows what to do */
+        if (h->process > 0)
+            kill(h->process, signal);
+        return;
+    }
     if (h->group.count)
         cgroup_signal(&h->group, signal);
     else

@@ -40,6 +40,32 @@
 
 #define SCRIPT_MAX (256 << 10)
 
+static const struct field hold_volume_fields[] = {
+    TEXT(hold_volume, source, HOLD_PATH_MAX, "Folder, or file of a disk."),
+    TEXT(hold_volume, name, 64, "Its name inside."),
+    FLAG(hold_volume, disk, "A disk."),
+    NUMBER(hold_volume, size_mib, "Size of a disk."),
+};
+RECORD(hold_volume, "A volume of a machine.");
+
+static const struct field hold_guest_fields[] = {
+    TEXT(hold_guest, id, 32, "Id of the instance."),
+    TEXT(hold_guest, name, 128, "Its host name."),
+    TEXT(hold_guest, region, 256, "Where it stands."),
+    TEXT(hold_guest, type, 256, "What it is."),
+    TEXT(hold_guest, image, HOLD_PATH_MAX, "Folder of the image."),
+    TEXT(hold_guest, disk, HOLD_PATH_MAX, "Folder of its disk."),
+    TEXT(hold_guest, bridge, 16, "Bridge of the node."),
+    TEXT(hold_guest, address, 64, "Its address."),
+    TEXT(hold_guest, gateway, 64, "The node's address on the bridge."),
+    {"keys", FIELD_LIST, .item = FIELD_STR, .offset = offsetof(struct hold_guest, keys), .most = 1100, .doc = "Public keys."},
+    TEXT(hold_guest, startup_script, SCRIPT_MAX, "Run once a disk."),
+    {"volumes", FIELD_LIST, .item = FIELD_RECORD, .offset = offsetof(struct hold_guest, volumes), .most = 64,
+     .record = &hold_volume_record, .doc = "Volumes."},
+    {"devices", FIELD_LIST, .item = FIELD_STR, .offset = offsetof(struct hold_guest, devices), .most = 128, .doc = "Devices."},
+};
+RECORD(hold_guest, "A machine handed to its owner.");
+
 static const struct field hold_spec_fields[] = {
     TEXT(hold_spec, folder, HOLD_PATH_MAX, "Folder of the replica."),
     TEXT(hold_spec, poke, HOLD_PATH_MAX, "FIFO of the agent."),
@@ -65,6 +91,7 @@ static const struct field hold_spec_fields[] = {
     NUMBER(hold_spec, notice_ms, "Between signal and kill."),
     FLAG(hold_spec, freeze, "Freezes without contact."),
     NUMBER(hold_spec, log_bytes_max, "Cap of the log."),
+    {"guest", FIELD_RECORD, .offset = offsetof(struct hold_spec, guest), .record = &hold_guest_record, .doc = "A machine instead of scripts."},
 };
 RECORD(hold_spec, "One replica to start.");
 

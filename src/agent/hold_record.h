@@ -18,6 +18,22 @@
 
 #include "wire/record.h"
 
+/* A machine handed to its owner (node/guest.h), instead of scripts. */
+struct hold_volume {
+    struct str source, name;
+    bool disk;
+    int64_t size_mib;
+};
+struct hold_guest {
+    struct str id, name, region, type;
+    struct str image, disk;                    /* folders */
+    struct str bridge, address, gateway; /* its network */
+    struct record_list keys;                   /* of struct str */
+    struct str startup_script;
+    struct record_list volumes; /* of struct hold_volume */
+    struct record_list devices; /* of struct str */
+};
+
 struct hold_spec {
     struct str folder;   /* of the replica */
     struct str poke;     /* FIFO of the agent, told that something happened */
@@ -34,6 +50,7 @@ struct hold_spec {
     int64_t signal, notice_ms;
     bool freeze; /* on_lost_contact */
     int64_t log_bytes_max;
+    struct hold_guest guest; /* where its id says something */
 };
 
 struct hold_started {
@@ -60,7 +77,7 @@ struct hold_command {
     int64_t kill_at_boot_ms; /* 0 = now */
 };
 
-extern const struct record hold_spec_record, hold_started_record, hold_ended_record,
+extern const struct record hold_volume_record, hold_guest_record, hold_spec_record, hold_started_record, hold_ended_record,
     hold_command_record;
 
 #define HOLD_FILE_MAX ((size_t)64 << 10)

@@ -116,7 +116,9 @@ static void be_child(struct hold *h, const struct hold_launch *launch, int go,
         rc = await_spec(h, go, &err);
         stage = h->spec.setup.size ? HOLD_SETUP : HOLD_RUN;
     }
-    if (rc == 0)
+    if (rc == 0 && hold_is_guest(h))
+        hold_guest_run(h, launch->problem[1], &err);
+    else if (rc == 0)
         execute(h, stage, &err);
     ssize_t ignored = write(launch->problem[1], err.text, strlen(err.text));
     (void)ignored;

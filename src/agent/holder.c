@@ -231,6 +231,9 @@ static struct hold_spec describe(const struct replica *r, struct arena *arena)
     struct str home = arena_str(arena, str_from(path)),
                seen = a->own_mounts ? STR(SANDBOX_HOME) : home;
     snprintf(path, sizeof path, "%.*s/workdir", STR_ARGS(seen));
+    struct hold_guest guest = {0};
+    if (replica_is_guest(r))
+        guest_describe(r, arena, &guest);
     struct environment_place place = {seen, a->facts.gpus.items, a->facts.gpus.count};
     return (struct hold_spec){.folder = str_from(r->folder),
                               .poke = str_from(a->poke_path),
@@ -252,7 +255,8 @@ static struct hold_spec describe(const struct replica *r, struct arena *arena)
                               .signal = wanted->spec.signal,
                               .notice_ms = wanted->spec.notice_ms,
                               .freeze = wanted->spec.on_lost_contact == AGENT_LOST_FREEZE,
-                              .log_bytes_max = LOG_BYTES_MAX};
+                              .log_bytes_max = LOG_BYTES_MAX,
+                              .guest = guest};
 }
 
 /* A file in memory: what holds secrets touches no disk. */

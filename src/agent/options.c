@@ -45,6 +45,11 @@ static const char help_text[] =
     "  --memory SIZE         256MiB, 16GiB (all but a sixteenth)\n"
     "  --disk SIZE           (the file system of FOLDER, by share of the cores)\n"
     "\n"
+    "Instances: machines handed to their owners\n"
+    "  --image FOLDER        what they boot from, made by tools/image; without it none are handed out\n"
+    "  --storage FOLDER      their boot disks and volumes; the same one for all nodes of a zone\n"
+    "                        (DATA/storage: they stay on this node)\n"
+    "\n"
     "Other machines\n"
     "  --topology FILE       hwloc's XML of a machine instead of this one\n"
     "  --facts FILE          what a node tells, as --record wrote it, instead of looking\n"
@@ -162,6 +167,8 @@ static const struct choice {
     {"topology", .text = TEXT_AT(topology)},
     {"facts", .text = TEXT_AT(facts)},
     {"record", .text = TEXT_AT(record)},
+    {"image", .text = TEXT_AT(image)},
+    {"storage", .text = TEXT_AT(storage)},
     {"verbose", .flag = TEXT_AT(verbose)},
     {"help", .flag = TEXT_AT(help)},
 };

@@ -15,6 +15,8 @@ struct agent_options {
     const char *name, *address, *sku;
     const char *topology; /* hwloc's XML instead of this machine */
     const char *facts, *record;
+    const char *image;   /* of instances; NULL: none are handed out */
+    const char *storage; /* boot disks and volumes; NULL: DATA/storage */
     int64_t core_milli, memory_mib, disk_mib; /* 0 = all there is */
     struct agent_place place;
     struct str labels[16];

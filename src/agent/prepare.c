@@ -139,6 +139,8 @@ void prepare_start(struct replica *r)
         replica_fail(r, "all users of this node's range are taken");
     else if (make_folders(r, &err))
         replica_fail(r, err.text);
+    else if (replica_is_guest(r) && (!r->agent->guests || !guest_address_take(r)))
+        replica_fail(r, r->agent->guests ? "no address of this node is free" : "this node hands out no machines");
     else if (spec->archive.size || spec->mounts.count)
         give_job(r);
     else
@@ -161,6 +163,8 @@ static void run_remove(struct job *job, struct http_client *client)
     (void)client;
     if (folder_remove(p->folder, &err))
         log_warning("%s", err.text);
+    if (p->agent->guests)
+        guests_network_sweep(p->agent->users.first);
     fetch_sweep(p->agent->data);
 }
 

@@ -125,6 +125,8 @@ static void towards_stop(struct replica *r)
         replica_fail(r, "it is not on this node");
     else if (r->state == REPLICA_READY)
         replica_fail(r, "stopped before it began");
+    else if (r->state == REPLICA_HELD && replica_is_guest(r))
+        guest_stop(r);
     else if (r->state == REPLICA_HELD)
         holder_stop(r, (int)r->wanted->spec.signal, r->agent->told_at_ms + r->wanted->stop_in_ms);
 }

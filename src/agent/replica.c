@@ -183,6 +183,7 @@ static void find_one(struct agent *a, const char *name)
         return;
     }
     replica_move(r, REPLICA_HELD);
+    guest_address_find(r);
     r->told_started = hold_path(path, r->folder, "told") == 0 && access(path, F_OK) == 0;
     log_info("%s: found again", r->name.text);
     replica_look(r);

@@ -17,6 +17,7 @@ struct report_job {
     struct job job;
     struct agent *agent;
     struct buf body;
+    struct arena arena; /* of addresses */
     size_t count, most;
     struct {
         struct hold_name name;
@@ -83,8 +84,22 @@ static void add(struct report_job *job, const struct replica *r, const struct ag
     ret[job->count++] = *report;
 }
 
+/* Where it will answer, while it boots. */
+static struct agent_report report_phase(const struct replica *r, struct report_job *job)
+{
+    struct agent_report report = base(r, AGENT_PHASE);
+    report.phase = AGENT_PHASE_STARTING;
+    report.ssh_destination = report.private_ip = guest_address(r, &job->arena);
+    report.ago_ms = 0;
+    return report;
+}
+
 static void gather_one(struct report_job *job, const struct replica *r, struct agent_report *ret)
 {
+    if (r->host && r->state == REPLICA_HELD && !r->told_phase && job->count < job->most) {
+        struct agent_report report = report_phase(r, job);
+        add(job, r, &report, ret);
+    }
     if (r->has_started && !r->told_started && job->count < job->most &&
         (r->state == REPLICA_HELD || r->state == REPLICA_ENDED)) {
         struct agent_report report = report_started(r);
@@ -144,6 +159,8 @@ static void take_verdict(struct agent *a, const struct report_job *p, size_t i, 
     }
     if (p->items[i].kind == AGENT_STARTED)
         mark_started(r);
+    else if (p->items[i].kind == AGENT_PHASE)
+        r->told_phase = true;
     else if (p->items[i].kind == AGENT_PORT_BUSY)
         r->told_busy = r->busy_port == p->items[i].port;
     else if (r->state == REPLICA_ENDED) {
@@ -206,6 +223,7 @@ static void done_report(struct job *job)
     }
     http_reply_fini(&p->reply);
     buf_fini(&p->body);
+    arena_fini(&p->arena);
     xfree(p);
 }
 
@@ -218,6 +236,7 @@ void report_pump(struct agent *a)
     p->most = a->report_singly ? 1 : BATCH_MAX;
     struct agent_reports all = {{reports, gather(a, p, reports)}};
     if (p->count == 0) {
+        arena_fini(&p->arena);
         xfree(p);
         return;
     }

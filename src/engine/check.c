@@ -34,7 +34,7 @@ static void check_state(const struct engine *e, const struct workload *w)
         CHECK((w->view.state == WORKLOAD_PREEMPTING) == (w->noticed != 0));
         CHECK(w->failing || (w->view.state == WORKLOAD_PREEMPTING) == (bid.state == BID_VACATING));
     } else {
-        CHECK(w->live == 0 && !w->failing && w->timer == TIMER_NONE && w->port_address == 0);
+        CHECK(w->live == 0 && !w->failing && (w->timer == TIMER_NONE || w->timer == TIMER_RETRY) && w->port_address == 0);
         CHECK(!known || bid.state == BID_WAITING);
     }
     if (w->view.state == WORKLOAD_RUNNING)

@@ -76,7 +76,7 @@ struct node {
 
 /* ---- workloads ------------------------------------------------------------------------------------------ */
 
-enum timer { TIMER_NONE, TIMER_MAX_RUN, TIMER_STOP };
+enum timer { TIMER_NONE, TIMER_MAX_RUN, TIMER_STOP, TIMER_RETRY /* held back until then */, TIMER_COUNT };
 
 struct workload {
     struct engine_workload view;
@@ -95,6 +95,7 @@ struct workload {
     market_id port_address;  /* 0: holds no port */
     enum timer timer;
     time_ms due;
+    uint32_t failures;       /* of an instance, one soon after the other */
     uint32_t heap_at;        /* + 1; 0 = no timer runs */
     uint32_t slot;
     uint32_t next_slot;      /* ended: who ended after it; free slot: the next */

@@ -3,6 +3,9 @@
 #include "base/sort.h"
 #include "engine/engine_internal.h"
 
+#define RETRY_LEAST_MS ((time_ms)1000)
+#define RETRY_MOST_MS ((time_ms)5 * 60000)
+
 /* ---- allocated ------------------------------------------------------------------------------------------------- */
 
 /* Ended here while the market gave its bid a place, or put it back in the book. */
@@ -210,10 +213,20 @@ static void workload_end(struct engine *e, struct workload *w, enum engine_workl
     event->text = text_keep(e, w->view.last_lines);
 }
 
+/* A machine that cannot be made is not tried as fast as it fails: each time twice as long is waited. */
+static void instance_hold_back(struct engine *e, struct workload *w, bool ran)
+{
+    w->failures = ran ? 1 : w->failures + 1;
+    time_ms wait = RETRY_LEAST_MS << MIN(w->failures - 1, 10u);
+    workload_timer_set(e, w, TIMER_RETRY, e->now + MIN(wait, RETRY_MOST_MS));
+}
+
 static void workload_wait(struct engine *e, struct workload *w, enum engine_reason reason)
 {
     if (reason == REASON_RETRY)
         w->view.retries_left--;
+    if (reason == REASON_RETRY && w->view.instance && !w->view.paused)
+        instance_hold_back(e, w, w->view.started && e->now - w->view.started > RETRY_MOST_MS);
     bool paused = w->view.paused;
     workload_state_set(e, w, paused ? WORKLOAD_PAUSED : WORKLOAD_WAITING, paused ? REASON_PAUSED : reason);
     w->view.started = 0;

@@ -90,6 +90,8 @@ static void replicas_over(struct engine *e, struct workload *w)
     }
     w->leaving = true;
     workload_timer_clear(e, w);
+    if (w->next == WORKLOAD_WAITING && w->next_reason == REASON_RETRY && w->view.instance && !w->view.paused) /* workload_wait sets when that ends */
+        batch_add(e, &(struct market_command){.type = MARKET_BID_PAUSE, .change = {.bid = w->view.id, .held = true}});
     struct market_command c = {.type = MARKET_LEASE_ENDED, .lease = {.bid = w->view.id, .attempt = w->view.attempt,
         .at = e->now, .requeue = w->next == WORKLOAD_WAITING}};
     batch_add(e, &c);
@@ -258,9 +260,12 @@ struct engine_outcome workload_cancel(struct engine *e, engine_id id)
     if (outcome.code != ENGINE_OK || w->view.cancelled)
         return outcome;
     w->view.cancelled = true;
+    if (w->timer == TIMER_RETRY)
+        workload_timer_clear(e, w);
     if (w->view.state == WORKLOAD_PREEMPTING && w->next != WORKLOAD_FAILED) {
         w->next = WORKLOAD_CANCELLED;
         w->next_reason = w->view.reason = REASON_CANCELLED;
+        workload_touch(e, w); /* a machine need not stay to the end of its notice */
     }
     bid_cancel(e, w);
     return outcome;
@@ -293,9 +298,14 @@ struct engine_outcome workload_pause(struct engine *e, engine_id id, bool paused
     if (outcome.code != ENGINE_OK || w->view.paused == paused)
         return outcome;
     w->view.paused = paused;
+    if (w->timer == TIMER_RETRY)
+        workload_timer_clear(e, w);
+    w->failures = 0;
     batch_add(e, &(struct market_command){.type = MARKET_BID_PAUSE, .change = {.bid = id, .held = paused}});
-    if (workload_has_lease(w))
+    if (workload_has_lease(w)) {
+        workload_touch(e, w);
         return outcome;
+    }
     workload_state_set(e, w, paused ? WORKLOAD_PAUSED : WORKLOAD_WAITING, paused ? REASON_PAUSED : REASON_RESUMED);
     workload_event(e, ENGINE_EVENT_WORKLOAD_WAITING, w);
     return outcome;
@@ -337,6 +347,8 @@ void workload_timers_run(struct engine *e)
         workload_timer_clear(e, w);
         if (timer == TIMER_MAX_RUN)
             bid_cancel(e, w);
+        else if (timer == TIMER_RETRY)
+            batch_add(e, &(struct market_command){.type = MARKET_BID_PAUSE, .change.bid = w->view.id});
         else
             stop_overdue(e, w);
     }

@@ -473,13 +473,14 @@ static void code_workload(struct codec *c, struct workload *w)
     CODE_ENUM(c, w->lost_reason, ENGINE_REASON_COUNT);
     code_bool(c, &w->failing);
     code_ref(c, &w->port_address, 0, c->e->names[NAME_ADDRESS].count);
-    CODE_ENUM(c, w->timer, TIMER_STOP + 1);
+    CODE_ENUM(c, w->timer, TIMER_COUNT);
     code_i64(c, &w->due);
     code_replicas(c, w);
     if (c->format < 2)
         return;
     code_bool(c, &w->view.instance);
     code_bool(c, &w->view.paused);
+    code_u32(c, &w->failures);
     code_ref(c, &w->view.reservation, 0, c->e->reservation_count);
     code_uses(c, w);
 }

@@ -218,6 +218,10 @@ static void test_an_instance_that_ends_is_started_again(void **state)
     assert_int_equal(w.result.event_count, 0); /* told twice */
     started_all(&w, work);
     ended(&w, work, 0, 0); /* powered off from inside */
+    assert_int_equal(look(&w, work)->state, WORKLOAD_WAITING); /* not at once: who fails fast would fail all the time */
+    assert_int_equal(engine_deadline(w.e), w.now + 1000);
+    w.now += 1000;
+    apply_one(&w, (struct engine_command){.type = ENGINE_WAKE});
     assert_int_equal(look(&w, work)->attempt, 2);
     assert_int_equal(look(&w, work)->state, WORKLOAD_ASSIGNED);
     assert_int_equal(look(&w, work)->replicas[0].phase, 0);
