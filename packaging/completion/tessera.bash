@@ -7,7 +7,7 @@ _tessera() {
     done
     if [ ${#command[@]} = 0 ]; then
         choices=$("$program" --help 2>/dev/null | awk '/^  [a-z]/ { print $1 } /^  .. --[a-z]/ || /^ +--[a-z]/ { print $0 }' |
-            grep -oE '^[a-z]+|--[a-z-]+')
+            grep -oE '^[a-z][a-z-]*|--[a-z-]+')
     else
         choices=$("$program" "${command[@]:0:2}" --help 2>/dev/null || "$program" "${command[0]}" --help 2>/dev/null)
         choices=$(grep -oE '^ +(-[a-zA-Z], )?--[a-z-]+' <<<"$choices" | grep -oE -- '--[a-z-]+'

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "records/api.h"
+#include "wire/json.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -106,6 +107,25 @@ static struct str written_field(struct str field)
     return field;
 }
 
+/* The errors of /v2: a text, or a list of what is wrong with which part. */
+static struct str detail_of(struct str text, struct arena *arena)
+{
+    struct json_value body;
+    if (json_parse(text, arena, &body, NULL) < 0)
+        return (struct str){0};
+    const struct json_value *detail = json_get(&body, "detail");
+    if (detail == NULL || detail->type == JSON_STRING)
+        return detail ? detail->text : (struct str){0};
+    if (detail->type != JSON_ARRAY || detail->count == 0)
+        return (struct str){0};
+    const struct json_value *where = json_get(&detail->items[0], "loc");
+    _cleanup_buf_ struct buf line = BUF_INIT(4096);
+    if (where && where->count)
+        buf_printf(&line, "%.*s: ", STR_ARGS(where->items[where->count - 1].text));
+    buf_append_str(&line, json_get_str(&detail->items[0], "msg"));
+    return arena_str(arena, buf_str(&line));
+}
+
 int api_refused(const struct cli *cli, const struct http_reply *reply, const char *subject)
 {
     _cleanup_(arena_fini) struct arena arena = {};
@@ -113,7 +133,9 @@ int api_refused(const struct cli *cli, const struct http_reply *reply, const cha
     int code = exit_code_of(reply->status);
     if (reply->status == 401)
         return fail_unauthorized(cli);
-    struct str text = buf_str(&reply->body);
+    struct str text = buf_str(&reply->body), detail = detail_of(text, &arena);
+    if (detail.size)
+        return cli_fail(code, "%.*s", STR_ARGS(detail));
     if (text.size == 0 || record_from_json(&api_error_body_record, text, &arena, &body, NULL) < 0)
         return cli_fail(code, "%s answered with status %d", cli->config.server, reply->status);
     const struct api_error *error = &body.error;

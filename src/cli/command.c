@@ -32,6 +32,16 @@ const size_t cli_common_option_count = ARRAY_COUNT(cli_common_options);
     {"secret", 0, "NAME=VALUE", "environment that nobody is shown; may be repeated"},              \
     {"idempotency-key", 0, "TEXT", "submitting twice with one key submits once (24 h)"}
 
+#define MACHINE_OPTIONS                                                                            \
+    {"type", 't', "NAME", "instance type (default: the first that is offered)"},                  \
+    {"region", 0, "NAME", "region (default: the first that offers the type)"},                     \
+    {"count", 'N', "N", "how many, all or nothing (default 1)"},                                   \
+    {"ssh-key", 'i', "FILE", "public key that may log in; may be repeated"},                       \
+    {"startup", 0, "FILE", "script that runs once, on the first boot"},                            \
+    {"volume", 0, "NAME", "volume to attach; may be repeated"},                                    \
+    {"project", 'p', "NAME", "project that pays"}
+#define PROJECT_OPTION {"project", 'p', "NAME", "of this project"}
+
 const struct cli_command cli_commands[] = {
     {"run", "FILE | -- COMMAND [ARG…]", "submit a workload and follow it to its end",
      "Submits, prints what happens to it and its log, and exits with the workload's own exit code.\n"
@@ -129,6 +139,41 @@ const struct cli_command cli_commands[] = {
      {{"all", 'a', NULL, "the tokens of machines that have joined, or did not in time, too"}}, 0, 0,
      command_key_list},
     {"key revoke", "ID", "end a key at once", "", NULL, {{0}}, 1, 1, command_key_revoke},
+    {"instance create", "NAME", "bid for machines of your own",
+     "A standing bid for whole nodes: it waits until it wins, keeps its boot disk when it has to leave, and\n"
+     "comes back when it wins again. The limit is in dollars per instance-hour.\n",
+     "  tessera instance create dev --limit 2.50 --ssh-key ~/.ssh/id_ed25519.pub\n",
+     {{"limit", 'l', "PRICE", "most to pay per instance-hour, in dollars: 2.50"}, MACHINE_OPTIONS}, 1, 1, command_instance_create},
+    {"instance list", "", "machines, with their state and address", "", NULL, {{0}}, 0, 0, command_instance_list},
+    {"instance types", "", "what machines are offered", "", NULL, {{0}}, 0, 0, command_instance_types},
+    {"instance pause", "NAME", "stop a bid's machines and keep their disks", "They cost nothing then, and compete again once resumed.\n", NULL, {{0}}, 1, 1,
+     command_instance_pause},
+    {"instance resume", "NAME", "let a paused bid compete again", "", NULL, {{0}}, 1, 1, command_instance_resume},
+    {"instance delete", "NAME", "end a bid, its machines and their boot disks", "Volumes stay.\n", NULL, {{0}}, 1, 1, command_instance_delete},
+    {"ssh", "NAME [-- COMMAND]", "log in to a machine",
+     "NAME is that of a bid or reservation (its first machine) or of an instance. Runs ssh as `ubuntu`.\n", "  tessera ssh dev -- nvidia-smi\n",
+     {{"identity", 'i', "FILE", "private key, where it is not one that ssh tries by itself"}}, 1, 1, command_ssh},
+    {"volume create", "NAME", "make storage that outlives machines",
+     "A disk of one machine, or with --share a folder of many; both are seen as /mnt/NAME.\n", "  tessera volume create data --size 100 --share\n",
+     {{"size", 0, "GB", "how large"}, {"share", 0, NULL, "a folder of many machines"}, {"region", 0, "NAME", "where (default: the first)"},
+      {"type", 't', "NAME", "where this instance type is"}, PROJECT_OPTION}, 1, 1, command_volume_create},
+    {"volume list", "", "the volumes", "", NULL, {PROJECT_OPTION}, 0, 0, command_volume_list},
+    {"volume delete", "NAME", "delete a volume and what it holds", "Refused while something uses it.\n", NULL, {PROJECT_OPTION}, 1, 1, command_volume_delete},
+    {"reserve create", "NAME", "buy machines for a time to come",
+     "Bought at the forward price, owed for the whole time. They come by themselves when it begins and are\n"
+     "taken back at its end.\n",
+     "  tessera reserve create demo --from 2026-12-01T09:00Z --to 2026-12-01T17:00Z --count 2 --ssh-key ~/.ssh/id_ed25519.pub\n",
+     {{"from", 0, "TIME", "start, or +2h from now (default: now)"}, {"to", 0, "TIME", "end"},
+      {"limit", 'l', "PRICE", "refused where an instance-hour costs more"},
+      {"flexible", 0, NULL, "lent to others while it stands idle, and credited"}, MACHINE_OPTIONS}, 1, 1, command_reserve_create},
+    {"reserve list", "", "the reservations", "", NULL, {PROJECT_OPTION}, 0, 0, command_reserve_list},
+    {"reserve pause", "NAME", "stop a reservation's machines and have them resold", "What that fetches is credited.\n", NULL, {PROJECT_OPTION}, 1, 1,
+     command_reserve_pause},
+    {"reserve resume", "NAME", "have them back", "", NULL, {PROJECT_OPTION}, 1, 1, command_reserve_resume},
+    {"reserve extend", "NAME", "keep it longer, on the same machines", "", NULL, {{"to", 0, "TIME", "new end, or +2h from now"}, PROJECT_OPTION}, 1, 1,
+     command_reserve_extend},
+    {"reserve return", "NAME", "give back what of it is paused, for good", "", NULL, {PROJECT_OPTION}, 1, 1, command_reserve_return},
+    {"mithril-config", "", "what clients of Mithril's API need to work with this server", "", NULL, {{0}}, 0, 0, command_mithril_config},
     {"ledger", "", "who owes whom",
      "Double entry: every amount has an account that pays and one that receives. Prints the sums by pair\n"
      "of accounts, or the bill of one workload, line by line.\n",

@@ -69,8 +69,10 @@ extern const struct cli_program cli_programs[];
 extern const size_t cli_program_count;
 
 extern const char cli_introduction[], cli_configuration[], cli_task_forms[];
-/* Whether it takes `-- COMMAND` beside a task file. */
+/* Whether it takes words after `--`. */
 bool cli_takes_program(const struct cli_command *command);
+/* Whether it takes a task file, or a command in its place. */
+bool cli_takes_task(const struct cli_command *command);
 char cli_capital(char letter);
 
 /* Help for one command, or for all where `command` is NULL; to standard output. */

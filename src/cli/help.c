@@ -41,7 +41,12 @@ const char cli_task_forms[] =
 
 bool cli_takes_program(const struct cli_command *command)
 {
-    return strstr(command->arguments, "-- COMMAND") != NULL;
+    return strstr(command->arguments, "-- ") != NULL;
+}
+
+bool cli_takes_task(const struct cli_command *command)
+{
+    return strstr(command->arguments, "FILE | --") != NULL;
 }
 
 char cli_capital(char letter)
@@ -64,7 +69,7 @@ static void help_command(const struct cli_command *command)
            command->arguments, cli_capital(command->summary[0]), command->summary + 1);
     if (*command->description)
         printf("\n%s", command->description);
-    if (cli_takes_program(command))
+    if (cli_takes_task(command))
         printf("%s%s", *command->description ? "" : "\n", cli_task_forms);
     printf("\nOptions:\n");
     for (size_t i = 0; i < CLI_OPTIONS_MAX && command->options[i].name; i++)

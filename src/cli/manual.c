@@ -109,7 +109,7 @@ static void write_command(struct buf *out, const struct cli_command *command)
     write_roff(out, command->arguments);
     buf_append_text(out, " [\\fIoptions\\fR]\n.SH DESCRIPTION\n");
     write_paragraph(out, *command->description ? command->description : command->summary);
-    if (cli_takes_program(command))
+    if (cli_takes_task(command))
         write_paragraph(out, cli_task_forms);
     buf_append_text(out, ".SH OPTIONS\n");
     for (size_t i = 0; i < CLI_OPTIONS_MAX && command->options[i].name; i++)

@@ -63,6 +63,7 @@ static const struct task_key market_keys[] = {
     {"deadline", TASK_TIME, M(deadline_ms)},
     {"earliest", TASK_TIME, M(earliest_ms)},
     {"project", TASK_TEXT, M(project)},
+    {"reservation", TASK_TEXT, M(reservation)},
     {"nodes_max", TASK_COUNT, M(nodes_max), .least = 1, .most = WORKLOAD_NODES_MAX},
     {NULL},
 };

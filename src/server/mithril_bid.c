@@ -35,7 +35,7 @@ const char *bid_status(const struct engine_workload *w)
     case WORKLOAD_RUNNING:
         return "Allocated";
     case WORKLOAD_PREEMPTING:
-        return w->reason == REASON_RELOCATED ? "Allocated" : "Preempting";
+        return w->reason == REASON_RELOCATED ? "Allocated" : w->reason == REASON_PAUSED ? "Open" : "Preempting"; /* resumed while it stops */
     default:
         return "Open";
     }

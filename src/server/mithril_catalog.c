@@ -173,9 +173,9 @@ static void type_render(struct buf *out, const struct render *r, const struct of
     json_open(out, '{');
     member_id(out, r, "fid", "it", o->sku);
     member_text(out, "name", engine_name(r->engine, NAME_SKU, o->sku));
-    member_integer(out, "num_cpus", o->amounts.core_milli / 1000);
+    member_integer(out, "num_cpus", div_ceil(o->amounts.core_milli, 1000));
     member_text(out, "cpu_type", STR("x86_64"));
-    member_integer(out, "ram_gb", o->amounts.memory_mib / 1024);
+    member_integer(out, "ram_gb", div_ceil(o->amounts.memory_mib, 1024));
     member_integer(out, "num_gpus", o->amounts.gpu_milli / 1000);
     member_text(out, "gpu_type", gpu_type(r, o));
     member_integer(out, "gpu_memory_gb", gpu_memory_gb(r, o));

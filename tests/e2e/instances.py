@@ -114,6 +114,31 @@ def notice(cluster, client, bid, low, offer):
     harness.wait("its machine is gone", lambda: low.run("true", check=False) != 0, 60)
 
 
+def commands(cluster, key):
+    """The same by hand."""
+    public = str(key.with_suffix(".pub"))
+    assert "cpu" in cluster.run("instance", "types").stdout
+    refused = cluster.run("instance", "create", "mine", "--limit", "0.001", "-i", public, check=False)
+    assert refused.returncode == 2 and "below minimum price" in refused.stderr, refused
+    assert "public one" in cluster.run("instance", "create", "mine", "--limit", "1", "-i", str(key), check=False).stderr
+    assert "seen as /mnt/more" in cluster.run("volume", "create", "more", "--size", "1", "--share").stdout
+    assert "mine: bid bid_" in cluster.run("instance", "create", "mine", "--limit", "0.5", "-i", public, "--volume", "more").stdout
+    harness.wait("it runs", lambda: "STATUS_RUNNING" in cluster.run("instance", "list").stdout, 60)
+    assert cluster.run("ssh", "mine", "-i", str(key), "--", "hostname; ls /mnt").stdout.split() == ["mine-1", "local", "more"]
+    assert cluster.run("volume", "delete", "more", check=False).returncode == 6
+    for words, said in ((("instance", "pause", "mine"), "Paused"), (("instance", "resume", "mine"), "in local-a"), (("instance", "delete", "mine"), "terminated")):
+        assert said in cluster.run(*words).stdout, words
+    assert cluster.run("instance", "delete", "none", check=False).returncode == 5
+    assert "deleted" in cluster.run("volume", "delete", "more").stdout
+    assert f"MITHRIL_API_URL={cluster.url}" in cluster.run("mithril-config").stdout
+    assert "Active" in cluster.run("reserve", "create", "slot", "--to", "+2h", "-i", public).stdout
+    assert "slot: res_" in cluster.run("reserve", "extend", "slot", "--to", "+3h").stdout
+    assert "slot" in cluster.run("reserve", "list").stdout
+    assert "Paused" in cluster.run("reserve", "pause", "slot").stdout
+    assert "1 given back" in cluster.run("reserve", "return", "slot").stdout
+    harness.wait("all machines are gone", lambda: not cluster.request("GET", "/v1/nodes")["nodes"][0].get("replicas"), 60)
+
+
 def main():
     if os.geteuid() != 0:
         harness.skip("only root makes machines")
@@ -143,6 +168,7 @@ def main():
         inside(cluster, machine)
         machine = pause(cluster, client, bid, key)
         notice(cluster, client, client.get(f"/spot/bids/{bid['fid']}"), machine, offer)
+        commands(cluster, key)
         assert list((cluster.folder / "storage").glob("vol_*.disk")), "volumes outlive the machines that had them"
         harness.wait("its bridge is gone", lambda: "tsr" not in subprocess.run(["ip", "-br", "link"], capture_output=True, text=True, check=True).stdout, 30)
 
