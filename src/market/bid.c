@@ -23,11 +23,7 @@ static struct refusal check_alternative(const struct market_bid *bid, size_t i)
 
 static struct refusal check_bid(const struct market_bid *bid)
 {
-    if (bid->kind == BID_DEADLINE)
-        return refuse(REFUSED_UNSUPPORTED, "deadline");
-    if (bid->earliest != 0)
-        return refuse(REFUSED_UNSUPPORTED, "earliest");
-    if (bid->latest != 0 && bid->latest != TIME_NEVER)
+    if (bid->kind != BID_DEADLINE && bid->latest != 0 && bid->latest != TIME_NEVER)
         return refuse(REFUSED_UNSUPPORTED, "deadline");
     if (bid->tier != 0)
         return refuse(REFUSED_UNSUPPORTED, "tier");
@@ -73,16 +69,31 @@ static struct refusal check_possible(const struct market *m, const struct form *
     return (struct refusal){REFUSED_IMPOSSIBLE, "resources", {replicas, most, 0}};
 }
 
+static struct refusal check_window(const struct market *m, const struct market_bid *bid)
+{
+    if (bid->earliest < 0 || bid->earliest > m->now + MARKET_WINDOW_MAX_MS)
+        return refuse_bound("earliest", bid->earliest, 0, m->now + MARKET_WINDOW_MAX_MS);
+    return reservation_refusal(m, bid);
+}
+
+static struct refusal check_form(const struct market *m, const struct market_bid *bid, const struct form *form)
+{
+    struct refusal r = check_possible(m, form, bid->roles[0].replicas_min);
+    if (r.reason == REFUSED_NONE && bid->kind == BID_DEADLINE)
+        r = promise_refusal(m, bid, form);
+    return r;
+}
+
 static struct refusal bid_check(const struct market *m, const struct market_bid *bid)
 {
     struct refusal r = check_bid(bid);
     if (r.reason == REFUSED_NONE)
-        r = reservation_refusal(m, bid);
+        r = check_window(m, bid);
     if (r.reason)
         return r;
     struct form form;
     form_make(m, bid, &form);
-    r = check_possible(m, &form, bid->roles[0].replicas_min);
+    r = check_form(m, bid, &form);
     form_fini(&form);
     return r;
 }
@@ -111,11 +122,11 @@ struct refusal bid_add(struct market *m, const struct market_bid *bid)
     if (r.reason)
         return r;
     uint32_t reserved = reservation_find(m, bid->reservation);
-    r = reservation_refusal(m, bid);
+    r = check_window(m, bid);
     if (r.reason)
         return r;
     uint32_t class = class_find(m, bid);
-    r = check_possible(m, class_form(m, &m->classes[class]), m->classes[class].replicas);
+    r = check_form(m, bid, class_form(m, &m->classes[class]));
     if (r.reason) {
         class_release(m, class);
         return r;
@@ -126,10 +137,14 @@ struct refusal bid_add(struct market *m, const struct market_bid *bid)
         .tie_key = siphash((struct hash_key){batch_seed, 0}, &bid->request_key, sizeof bid->request_key),
         .pending_limit = -1, .notice = bid->notice, .minimum_run = bid->minimum_run, .term = bid->term,
         .restart_cost = bid->restart_cost, .restart_measured = bid->restart_measured,
-        .startup = bid->startup, .class = class, .reserved = reserved, .renew = bid->renew, .urgent = bid->urgent, .credits = bid->credits};
+        .startup = bid->startup, .earliest = bid->earliest, .class = class, .reserved = reserved, .renew = bid->renew, .urgent = bid->urgent, .credits = bid->credits};
     bid_limits(&m->bids[slot], bid);
     m->classes[class].bids++;
     map_set(&m->bid_by_id, bid->id, slot);
+    if (bid->kind == BID_DEADLINE)
+        promise_make(m, slot, bid);
+    if (bid->earliest > m->now)
+        m->calendar->opens = MIN(m->calendar->opens, bid->earliest);
     bid_enqueue(m, slot);
     return accept();
 }
@@ -144,6 +159,11 @@ struct refusal bid_change(struct market *m, market_id id, udollar limit)
     struct bid *b = &m->bids[slot];
     if (b->limits && b->limits[0] == 0)
         return refuse(REFUSED_STATE, "limit");
+    if (b->promise) {
+        struct refusal r = promise_limit(m, slot, limit);
+        if (r.reason || bid_is_promised(m, b))
+            return r;
+    }
     if (limit < b->limit)
         b->cut_at = m->now;
     if (b->lease) {
@@ -164,6 +184,7 @@ struct refusal bid_cancel(struct market *m, market_id id)
     if (slot == 0)
         return refuse(REFUSED_UNKNOWN, "bid");
     uint32_t lease = m->bids[slot].lease;
+    promise_cancel(m, slot);
     if (lease && m->leases[lease].blocked) { /* nothing of it can stand anywhere yet */
         lease_close(m, lease, RELEASE_CANCELLED, m->now, false);
         return accept();

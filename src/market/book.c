@@ -194,7 +194,7 @@ void bid_enqueue(struct market *m, uint32_t bid)
 {
     struct bid *b = &m->bids[bid];
     CHECK(!b->waiting && !b->on_curve);
-    b->parked |= b->reserved != 0 || b->held; /* until its slot runs, or its owner resumes it */
+    b->parked |= b->reserved != 0 || b->held || bid_awaits(m, b); /* until its slot runs, or its owner resumes it */
     if (b->parked) {
         park(m, bid);
         return;
@@ -232,6 +232,8 @@ void bid_drop(struct market *m, uint32_t bid)
     uint32_t class = b->class;
     if (b->on_curve)
         ladder_remove(m, bid);
+    if (b->promise)
+        promise_free(m, bid);
     map_remove(&m->bid_by_id, b->id);
     xfree(b->limits);
     *b = (struct bid){0};

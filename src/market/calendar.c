@@ -7,10 +7,12 @@ struct calendar *calendar_new(void)
     struct calendar *k = xcalloc(1, sizeof *k);
     ARRAY_RESERVE(k->claims, k->claim_count, k->claim_capacity);
     ARRAY_RESERVE(k->reservations, k->reservation_count, k->reservation_capacity);
+    ARRAY_RESERVE(k->promises, k->promise_count, k->promise_capacity);
+    k->promises[0] = (struct promise){0};
     k->claims[0] = (struct claim){0};
     k->reservations[0] = (struct reservation){0};
-    k->claim_count = k->reservation_count = 1;
-    k->due = TIME_NEVER;
+    k->claim_count = k->reservation_count = k->promise_count = 1;
+    k->due = k->opens = TIME_NEVER;
     return k;
 }
 
@@ -20,7 +22,7 @@ void calendar_free(struct calendar *k)
         xfree(k->claims[i].nodes);
     for (uint32_t i = 0; i < k->node_capacity; i++)
         xfree(k->by_node[i].items);
-    void *arrays[] = {k->claims, k->reservations, k->pools, k->by_node};
+    void *arrays[] = {k->claims, k->reservations, k->pools, k->by_node, k->promises};
     for (size_t i = 0; i < ARRAY_COUNT(arrays); i++)
         xfree(arrays[i]);
     map_fini(&k->reservation_by_id);
@@ -29,9 +31,13 @@ void calendar_free(struct calendar *k)
 
 void calendar_run(struct market *m)
 {
-    if (m->calendar->reservation_count == 1 && m->calendar->live == 0)
+    const struct calendar *k = m->calendar;
+    if (k->reservation_count == 1 && k->live == 0 && k->opens == TIME_NEVER) {
+        m->calendar->due = TIME_NEVER;
         return;
+    }
     time_ms begins = reservations_run(m);
+    begins = MIN(begins, promises_run(m));
     m->calendar->due = MIN(begins, claims_run(m));
 }
 
@@ -40,6 +46,7 @@ void calendar_run(struct market *m)
 struct codec {
     struct buf *out; /* NULL: reading */
     struct unpack *in;
+    bool promises; /* older ones had none */
 };
 
 static void code_i64(struct codec *c, int64_t *value)
@@ -140,6 +147,20 @@ static void code_reservation(struct codec *c, struct reservation *r)
     code_i128(c, &r->resold_sum);
 }
 
+static void code_promise(struct codec *c, struct promise *p)
+{
+    uint32_t committed = p->committed;
+    code_u32(c, &p->bid);
+    code_u32(c, &p->claim);
+    code_u32(c, &p->alternative);
+    code_u32(c, &committed);
+    p->committed = committed;
+    int64_t *wide[] = {&p->rate, &p->locked_scarcity, &p->most, &p->escrow, &p->limit, &p->earliest, &p->deadline, &p->run_time,
+                       &p->checkpoint, &p->startup, &p->work_milli, &p->limit_total, &p->done_permille, &p->needs};
+    for (size_t i = 0; i < ARRAY_COUNT(wide); i++)
+        code_i64(c, wide[i]);
+}
+
 static void code_forward(struct codec *c, struct forward *f)
 {
     code_i64(c, &f->base);
@@ -187,11 +208,21 @@ static void code_calendar(struct codec *c, struct market *m)
         code_u32(c, &m->leases[i].claim);
     for (uint32_t i = 1; i < m->bid_count; i++)
         code_u32(c, &m->bids[i].reserved);
+    if (!c->promises)
+        return;
+    k->promises = code_room(c, k->promises, &k->promise_count, &k->promise_capacity, sizeof *k->promises);
+    for (uint32_t i = 1; i < k->promise_count; i++)
+        code_promise(c, &k->promises[i]);
+    code_i64(c, &k->opens);
+    for (uint32_t i = 1; i < m->bid_count; i++) {
+        code_u32(c, &m->bids[i].promise);
+        code_i64(c, &m->bids[i].earliest);
+    }
 }
 
 void calendar_pack(const struct market *m, struct buf *out)
 {
-    struct codec c = {.out = out};
+    struct codec c = {.out = out, .promises = true};
     code_calendar(&c, (struct market *)(uintptr_t)m); /* writing changes nothing */
 }
 
@@ -216,11 +247,11 @@ static bool slots_hold(const struct market *m)
     return ok;
 }
 
-bool calendar_unpack(struct market *m, struct unpack *in)
+bool calendar_unpack(struct market *m, struct unpack *in, bool promises)
 {
-    struct codec c = {.in = in};
+    struct codec c = {.in = in, .promises = promises};
     code_calendar(&c, m);
-    if (in->bad || !slots_hold(m))
+    if (in->bad || !slots_hold(m) || !promise_slots_hold(m))
         return false;
     for (uint32_t i = 1; i < m->calendar->claim_count; i++)
         if (m->calendar->claims[i].kind)
@@ -264,4 +295,5 @@ void calendar_check(const struct market *m)
         CHECK(holds == (r->claim != 0));
         CHECK(r->rate <= (int128)r->limit * r->units_milli && r->booked >= 0 && r->escrow >= 0);
     }
+    promises_check(m);
 }

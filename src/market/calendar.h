@@ -53,6 +53,24 @@ struct reservation {
     bool returned; /* owes what the market does not pay for it */
 };
 
+/* A bid with a deadline (docs/market-time.md). Committed, it has a claim, its placeholder: the last block of
+ * nodes in which it can be done in time. Until that begins it competes like any preemptible bid, at the
+ * price that was locked; then it is firm. */
+struct promise {
+    uint32_t bid; /* 0: a free slot */
+    bool committed;
+    uint32_t claim, alternative; /* the one that the claim holds nodes for */
+    int64_t rate, locked_scarcity; /* milli-rates of the whole bid where its claim is */
+    udollar most;     /* the quote: what it pays at most until it is over */
+    udollar escrow;   /* held of it while no lease holds it */
+    int64_t limit;    /* of its first alternative, as declared: once it is over it is an ordinary bid at that */
+    time_ms earliest, deadline, run_time, checkpoint, startup;
+    int64_t work_milli;
+    udollar limit_total;
+    int64_t done_permille; /* kept by checkpoints */
+    time_ms needs;    /* its lease is done so long after its start */
+};
+
 struct forward {
     time_ms base;      /* start of the first slot */
     int64_t price[FORWARD_SLOTS], sold[FORWARD_SLOTS];
@@ -74,6 +92,9 @@ struct calendar {
     struct reservation *reservations;
     uint32_t reservation_count, reservation_capacity;
     struct map reservation_by_id;
+    struct promise *promises; /* slot 0 is not used */
+    uint32_t promise_count, promise_capacity;
+    time_ms opens; /* the next window that opens */
     struct forward *pools; /* by pool */
     uint32_t pool_count;
     struct node_claims *by_node;
@@ -86,7 +107,8 @@ struct calendar {
 struct calendar *calendar_new(void);
 void calendar_free(struct calendar *c);
 void calendar_pack(const struct market *m, struct buf *out);
-bool calendar_unpack(struct market *m, struct unpack *in);
+/* `promises`: bytes of older formats have none. */
+bool calendar_unpack(struct market *m, struct unpack *in, bool promises);
 void calendar_check(const struct market *m);
 
 /* What begins, ends and must leave by now; knows then when to look again. */
@@ -115,8 +137,20 @@ bool claim_is_lent(const struct claim *c, uint32_t node, time_ms at);
 bool claim_holds(const struct market *m, uint32_t node, time_ms at);
 /* Who must leave for what was sold does, in time; lost nodes are replaced. Returns when to look again. */
 time_ms claims_run(struct market *m);
-/* What price can move goes, cheapest first, until the placement fits. */
-void claim_make_room(struct market *m, uint32_t node, const struct market_placement *p);
+/* What price can move goes, cheapest first, until all of the site fits; false where it does not. */
+bool claim_make_room(struct market *m, const struct site *site);
+/* Whether a lease may stay where it is until then: everything else that was sold there fits beside it. */
+bool claim_lets_stay(const struct market *m, uint32_t lease, uint32_t except, time_ms until);
+/* Whether nobody stands in the way of the site now, and nothing else was sold of it until then. */
+bool claim_is_idle(const struct market *m, const struct site *site, uint32_t except, time_ms until);
+/* The claim stands on these nodes from here on. */
+struct ground {
+    uint32_t pool, count;
+    const uint32_t *nodes;
+    struct market_amounts amounts;
+    int64_t replica_milli;
+};
+void claim_move(struct market *m, uint32_t claim, const struct ground *to);
 
 /* ---- forward.c ------------------------------------------------------------------------------------------- */
 
@@ -130,3 +164,24 @@ void reservations_tick(struct market *m);
 /* Slots that begin and end, and bids that may run in them. Returns when to look again. */
 time_ms reservations_run(struct market *m);
 uint32_t reservation_find(const struct market *m, market_id id);
+
+/* ---- promise.c ---------------------------------------------------------------------------------------------- */
+
+/* What a deadline would cost: the least forward cost over the pools that have room for it in time. */
+struct offer {
+    const struct line *line; /* NULL: nowhere is there room */
+    int64_t rate;            /* milli-rate */
+    udollar most;
+    time_ms from, to;        /* its placeholder */
+    bool above_limit;
+    struct site site;
+};
+void offer_find(const struct market *m, const struct candidate *c, const struct promise *p, struct offer *ret);
+void offer_fini(struct offer *o);
+struct promise promise_of(const struct market_bid *bid);
+/* Placeholders that begin, end and make room. Returns when to look again. */
+time_ms promises_run(struct market *m);
+/* Nodes anew for its claim, from now or when it begins, until then. */
+bool promise_place(const struct market *m, uint32_t claim, time_ms to, struct site *ret);
+bool promise_slots_hold(const struct market *m);
+void promises_check(const struct market *m);

@@ -103,6 +103,8 @@ udollar charge_refundable(const struct market *m, const struct lease *l)
         return 0;
     int128 kept = MAX(l->kept_sum, sum_at(l, m->now - m->settings[SETTING_CHECKPOINT_MS]));
     int128 sum = l->charge_sum + (int128)l->rate * MAX(m->now - l->accrued_to, 0);
+    if (m->bids[l->bid].promise)
+        sum = MIN(sum, promise_room(m, l));
     return MAX(whole_of(l, sum) - whole_of(l, kept), 0);
 }
 
@@ -119,7 +121,8 @@ static void purse_pay(struct market *m, struct lease *l, udollar due)
 
 static udollar accrue_menu(struct market *m, struct lease *l, time_ms span)
 {
-    l->charge_sum += (int128)l->rate * span;
+    int128 sum = l->charge_sum + (int128)l->rate * span;
+    l->charge_sum = m->bids[l->bid].promise ? MAX(l->charge_sum, MIN(sum, promise_room(m, l))) : sum;
     udollar whole = whole_of(l, l->charge_sum), due = whole - l->booked;
     l->booked = whole;
     m->bids[l->bid].charged += due;
@@ -146,14 +149,17 @@ static udollar owed_sum(const struct lease *l)
 }
 
 /* Evenly over the minimum run, at most what the limit leaves above the menu. */
-static udollar accrue_displacement(struct lease *l, time_ms to)
+static udollar accrue_displacement(const struct market *m, struct lease *l, time_ms to)
 {
     time_ms until = MIN(to, l->displacement_until);
     if (l->owed_count == 0 || until <= l->accrued_to)
         return 0;
     int64_t rate = CLAMP(l->displacement_rate, 0, MAX(l->limit_rate - l->rate, 0));
     l->displacement_sum += (int128)rate * (until - l->accrued_to);
-    udollar whole = MIN(whole_of(l, l->displacement_sum), owed_sum(l)), due = whole - l->displacement_booked;
+    udollar whole = MIN(whole_of(l, l->displacement_sum), owed_sum(l));
+    if (m->bids[l->bid].promise)
+        whole = MIN(whole, l->displacement_booked + promise_left(m, l));
+    udollar due = whole - l->displacement_booked;
     l->displacement_booked = whole;
     return due;
 }
@@ -228,14 +234,14 @@ udollar ledger_accrue(struct market *m, uint32_t lease, time_ms to)
     if (!l->charging || to <= l->accrued_to)
         return 0;
     time_ms span = to - l->accrued_to;
-    udollar displaced = accrue_displacement(l, to), transfer = accrue_transfer(l, span);
+    struct bid *b = &m->bids[l->bid];
+    udollar displaced = accrue_displacement(m, l, to), transfer = accrue_transfer(l, span);
+    b->displaced += displaced;
     udollar due = accrue_menu(m, l, span) + displaced;
     sellers_use(m, l, span);
     l->accrued_to = to;
     purse_pay(m, l, due + transfer);
-    struct bid *b = &m->bids[l->bid];
     b->transfer_paid += transfer;
-    b->displaced += displaced;
     if (transfer)
         ledger_move(m, tenant_account(m, l), (struct market_account){ACCOUNT_EXTERNAL, 0, l->currency}, transfer, l->pool);
     return due;

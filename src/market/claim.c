@@ -90,6 +90,7 @@ struct moment {
     time_ms at;
     bool lends; /* lent claims stand aside … */
     udollar most; /* … up to this floor */
+    uint32_t except; /* a claim that does not count */
 };
 
 /* Takes what was sold of the node for that time; false where it does not fit. */
@@ -98,7 +99,7 @@ static bool take_claims(const struct market *m, uint32_t node, struct moment w, 
     const struct node_claims *here = claims_on(m, node);
     for (uint32_t i = 0; i < here->count; i++) {
         const struct claim *c = &m->calendar->claims[here->items[i]];
-        if (c->from > w.at || c->to <= w.at || c->pool != m->nodes[node].pool)
+        if (c->from > w.at || c->to <= w.at || c->pool != m->nodes[node].pool || here->items[i] == w.except)
             continue;
         if (w.lends && c->floor <= w.most && claim_is_lent(c, node, w.at))
             continue;
@@ -149,16 +150,52 @@ static bool fits_beside(const struct market *m, uint32_t node, const struct stan
     return take_claims(m, node, w, &then);
 }
 
+/* Until those who were told to go have left it. */
+static time_ms node_wait(const struct market *m, uint32_t node)
+{
+    const struct node *n = &m->nodes[node];
+    time_ms wait = 0;
+    for (uint32_t i = 0; n->vacating && i < n->lease_count; i++)
+        if (m->leases[n->leases[i]].state == LEASE_VACATING)
+            wait = MAX(wait, m->leases[n->leases[i]].vacate_by - m->now);
+    return wait;
+}
+
 bool claim_allows(const struct market *m, uint32_t node, const struct stand *s)
 {
     const struct node_claims *here = claims_on(m, node);
     time_ms span = s->c->term ? s->c->term + m->settings[SETTING_GUARD_MS] : s->c->minimum_run;
-    time_ms until = m->now + span + s->c->notice + m->settings[SETTING_KILL_MS];
+    time_ms wait = MAX(s->wait, here->count ? node_wait(m, node) : 0);
+    time_ms until = m->now + wait + span + s->c->notice + m->settings[SETTING_KILL_MS];
     struct moment w = {.lends = s->c->term == 0, .most = s->floor};
     for (uint32_t i = 0; i < here->count; i++) {
         const struct claim *c = &m->calendar->claims[here->items[i]];
         w.at = MAX(c->from, m->now);
         if (c->to > m->now && c->from < until && !fits_beside(m, node, s, w))
+            return false;
+    }
+    return true;
+}
+
+static time_ms site_wait(const struct market *m, const struct site *site)
+{
+    time_ms wait = 0;
+    for (uint32_t i = 0; i < site->victim_count; i++)
+        if (!m->leases[site->victims[i]].fresh)
+            wait = MAX(wait, leave_time(m, &m->leases[site->victims[i]]));
+    for (uint32_t i = 0; i < site->count; i++)
+        wait = MAX(wait, node_wait(m, site->nodes[i]));
+    return wait;
+}
+
+bool claim_allows_site(const struct market *m, const struct candidate *c, const struct lift *lift, const struct site *site)
+{
+    time_ms wait = m->pools[site->pool].claims ? site_wait(m, site) : 0;
+    bool stacked = site->count > 1 && site->nodes[0] == site->nodes[1];
+    for (uint32_t i = 0; i < site->count && wait > 0; i++) {
+        struct stand stand = {c, lift_room(lift, m, site->nodes[i]), &site->placements[i], stacked ? site->count : 1,
+                              MIN(m->pools[site->pool].post, site->limit_rate / site->units_milli), wait};
+        if (!claim_allows(m, site->nodes[i], &stand))
             return false;
     }
     return true;
@@ -193,6 +230,66 @@ time_ms claim_bound(const struct market *m, const struct lease *l)
         }
     }
     return bound;
+}
+
+/* Replicas where they stand, or would. */
+struct standing {
+    const struct market_placement *placements;
+    const uint32_t *nodes;
+    const bool *gone; /* NULL: none is */
+    uint32_t count, lease;
+};
+
+static bool take_standing(const struct standing *s, uint32_t node, struct room *r)
+{
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct market_placement p = s->placements[i];
+        if (s->nodes[i] != node || (s->gone && s->gone[i]))
+            continue;
+        if (p.gpus ? !room_holds(r, &p) : !room_fits(r, &p, &p.gpus))
+            return false;
+        room_take(r, &p);
+    }
+    return true;
+}
+
+/* Beside everything that was sold of the node for that time. */
+static bool stands_beside(const struct market *m, const struct standing *s, uint32_t node, const struct window *during)
+{
+    const struct node_claims *here = claims_on(m, node);
+    for (uint32_t i = 0; i < here->count; i++) {
+        const struct claim *c = &m->calendar->claims[here->items[i]];
+        struct room r = room_empty(&m->nodes[node].spec.amounts);
+        struct moment w = {.at = MAX(c->from, during->from), .except = during->except};
+        if (here->items[i] == during->except || c->to <= during->from || c->from >= during->to)
+            continue;
+        if (!take_staying(m, node, w.at, s->lease, &r) || !take_standing(s, node, &r) || !take_claims(m, node, w, &r))
+            return false;
+    }
+    return true;
+}
+
+bool claim_lets_stay(const struct market *m, uint32_t lease, uint32_t except, time_ms until)
+{
+    const struct lease *l = &m->leases[lease];
+    struct standing s = {l->placements, l->nodes, l->gone, l->placement_count, lease};
+    bool stays = true;
+    for (uint32_t i = 0; i < s.count && stays; i++)
+        stays = stands_beside(m, &s, l->nodes[i], &(struct window){m->now, until, except});
+    return stays;
+}
+
+bool claim_is_idle(const struct market *m, const struct site *site, uint32_t except, time_ms until)
+{
+    struct standing s = {site->placements, site->nodes, NULL, site->count, 0};
+    bool idle = true;
+    for (uint32_t i = 0; i < site->count && idle; i++) {
+        const struct node *n = &m->nodes[site->nodes[i]];
+        struct room r = n->room;
+        idle = node_usable(n) && n->vacating == 0 && take_standing(&s, site->nodes[i], &r) &&
+               stands_beside(m, &s, site->nodes[i], &(struct window){m->now, until, except});
+    }
+    return idle;
 }
 
 /* ---- what is sold --------------------------------------------------------------------------------------- */
@@ -271,6 +368,19 @@ void claim_remove(struct market *m, uint32_t slot)
     *c = (struct claim){0};
 }
 
+void claim_move(struct market *m, uint32_t slot, const struct ground *to)
+{
+    claim_index(m, slot, false);
+    struct claim *c = &m->calendar->claims[slot];
+    c->pool = to->pool;
+    c->amounts = to->amounts;
+    c->replica_milli = to->replica_milli;
+    c->nodes = xrealloc(c->nodes, to->count, sizeof *c->nodes);
+    c->count = to->count;
+    memcpy(c->nodes, to->nodes, to->count * sizeof *c->nodes);
+    claim_index(m, slot, true);
+}
+
 /* ---- who must leave ------------------------------------------------------------------------------------------ */
 
 static bool can_leave(const struct market *m, const struct lease *l, time_ms at)
@@ -347,9 +457,7 @@ static void claim_mend(struct market *m, uint32_t slot)
     struct site site;
     if (whole || !claim_again(m, slot, &site))
         return;
-    claim_index(m, slot, false);
-    memcpy(c->nodes, site.nodes, c->count * sizeof *c->nodes);
-    claim_index(m, slot, true);
+    claim_move(m, slot, &(struct ground){c->pool, c->count, site.nodes, c->amounts, c->replica_milli});
     site_fini(&site);
 }
 
@@ -367,25 +475,46 @@ time_ms claims_run(struct market *m)
             if (c->lent && c->lent_until > at && c->lent_until < c->to) /* who borrowed it must be gone by then */
                 due = MIN(due, node_vacate(m, c->nodes[j], c->lent_until));
         }
-        due = MIN(due, c->from > m->now ? c->from : c->to);
+        due = MIN(due, c->from > m->now ? c->from : c->to > m->now ? c->to : TIME_NEVER);
     }
     return due;
 }
 
-void claim_make_room(struct market *m, uint32_t node, const struct market_placement *p)
+static bool evict_worst(struct market *m, uint32_t node)
 {
-    uint64_t gpus;
     const struct node *n = &m->nodes[node];
-    while (!room_fits(&n->room, p, &gpus)) {
-        uint32_t worst = 0;
-        for (uint32_t i = 0; i < n->lease_count; i++) {
-            const struct lease *l = &m->leases[n->leases[i]];
-            bool movable = (l->state == LEASE_ASSIGNED || l->state == LEASE_RUNNING) && !l->firm;
-            if (movable && (worst == 0 || l->density < m->leases[worst].density))
-                worst = n->leases[i];
-        }
-        if (worst == 0)
-            return;
-        lease_preempt(m, worst, RELEASE_PREEMPTED, NULL);
+    uint32_t worst = 0;
+    for (uint32_t i = 0; i < n->lease_count; i++) {
+        const struct lease *l = &m->leases[n->leases[i]];
+        bool movable = (l->state == LEASE_ASSIGNED || l->state == LEASE_RUNNING) && !l->firm;
+        if (movable && (worst == 0 || l->density < m->leases[worst].density))
+            worst = n->leases[i];
     }
+    if (worst)
+        lease_preempt(m, worst, RELEASE_PREEMPTED, NULL);
+    return worst != 0;
+}
+
+/* Its placements up to this one, on the node of this one, as that is now. */
+static bool fits_now(const struct market *m, const struct site *site, uint32_t last)
+{
+    struct room r = m->nodes[site->nodes[last]].room;
+    for (uint32_t i = 0; i <= last; i++) {
+        struct market_placement p = site->placements[i];
+        if (site->nodes[i] != site->nodes[last])
+            continue;
+        if (!room_fits(&r, &p, &p.gpus))
+            return false;
+        room_take(&r, &p);
+    }
+    return true;
+}
+
+bool claim_make_room(struct market *m, const struct site *site)
+{
+    for (uint32_t i = 0; i < site->count; i++)
+        while (!fits_now(m, site, i))
+            if (!evict_worst(m, site->nodes[i]))
+                return false;
+    return true;
 }

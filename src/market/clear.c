@@ -44,7 +44,7 @@ void note(struct market *m, const struct plan *plan)
 
 int128 bid_escrow(const struct market *m, const struct bid *b, const struct site *site)
 {
-    if (site->claim) /* paid by what bought it */
+    if (site->claim || bid_is_promised(m, b)) /* paid by what bought it, or held with the quote */
         return 0;
     int128 rate = (int128)site->limit_rate + site->transfer_rate;
     if (b->credits)

@@ -92,7 +92,7 @@ static bool room_takes(const struct walk *w, uint32_t node, const struct room *r
     uint64_t gpus;
     if (!node_usable(&w->m->nodes[node]) || !room_fits(r, &w->replica, &gpus))
         return false;
-    struct stand stand = {w->c, r, &w->replica, w->replicas == w->c->replicas ? 1 : w->c->replicas, MIN(w->p->post, candidate_net(w->c, w->line))};
+    struct stand stand = {w->c, r, &w->replica, w->replicas == w->c->replicas ? 1 : w->c->replicas, MIN(w->p->post, candidate_net(w->c, w->line)), 0};
     if (w->p->claims && !claim_allows(w->m, node, &stand))
         return false;
     return w->replicas == w->c->replicas || room_count(r, &w->replica, w->c->replicas) == w->c->replicas;
@@ -288,10 +288,14 @@ static void walk_offer(struct walk *w, struct plan *best)
         site_fini(&site);
         return;
     }
-    site_large(w->m, w->c, &site);
     site.victims = xcalloc(w->s->victim_count + 1, sizeof *site.victims);
     for (uint32_t i = 0; i < w->s->victim_count; i++)
         site.victims[site.victim_count++] = w->s->victims[i];
+    if (!claim_allows_site(w->m, w->c, &w->s->lift, &site)) {
+        site_fini(&site);
+        return;
+    }
+    site_large(w->m, w->c, &site);
     site_fini(&best->site);
     best->site = site;
     best->gain = gain;

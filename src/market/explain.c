@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Quote, why and the views: dry, by the code that decides. */
-#include "market/market_internal.h"
+#include "market/calendar.h"
+#include "market/refusal.h"
 
 #define CENT 10000
 
@@ -48,6 +49,16 @@ static enum market_bid_state bid_state(const struct lease *l)
     return BID_WAITING;
 }
 
+static void view_promise(const struct market *m, const struct bid *b, struct market_bid_view *ret)
+{
+    const struct promise *p = &m->calendar->promises[b->promise];
+    const struct claim *c = &m->calendar->claims[p->claim];
+    ret->committed = p->committed;
+    ret->most = p->most;
+    ret->done_permille = p->done_permille;
+    ret->latest = m->leases[b->lease].claim ? c->to : c->from;
+}
+
 bool market_bid_view(const struct market *m, market_id bid, time_ms now, struct market_bid_view *ret)
 {
     const struct bid *b = &m->bids[map_get(&m->bid_by_id, bid)];
@@ -61,6 +72,8 @@ bool market_bid_view(const struct market *m, market_id bid, time_ms now, struct 
     ret->refunded = b->refunded;
     if (b->id == 0)
         return false;
+    if (b->promise)
+        view_promise(m, b, ret);
     if (l->state == LEASE_NONE)
         return true;
     ret->alternative = l->alternative;
@@ -72,6 +85,8 @@ bool market_bid_view(const struct market *m, market_id bid, time_ms now, struct 
     ret->stay = l->firm || l->state == LEASE_VACATING ? 0 : lease_bonus(m, l) / 1000;
     if (l->charging && now > l->accrued_to) {
         int128 sum = l->charge_sum + (int128)l->rate * (now - l->accrued_to);
+        if (b->promise)
+            sum = MAX(l->charge_sum, MIN(sum, promise_room(m, l)));
         udollar whole = narrow_checked(l->currency == CURRENCY_MONEY ? sum / RATE_SCALE : sum / 1000 * l->exchange / RATE_SCALE);
         ret->charged_now += whole - l->booked;
         ret->menu_charged_now += whole - l->booked;
@@ -155,27 +170,84 @@ static struct candidate candidate_of(const struct market *m, const struct market
         .urgent = bid->urgent, .credits = bid->credits, .tenant_slot = tenant};
 }
 
+static void line_menu(const struct market *m, struct scratch *s, const struct candidate *c, struct market_quote_line *line)
+{
+    struct plan plan;
+    plan_make(m, s, c, &plan);
+    const struct line *at;
+    (void)menu_best(m, c, &at);
+    if (at == NULL) /* every price is above the limit: the cheapest says what it would take */
+        at = line_cheapest(m, c);
+    if (at)
+        line_fill(m, c, at, &plan.site, line);
+    plan_fini(&plan);
+}
+
+/* With a deadline: what it would be promised, and whether it starts now at that price; where it would not be,
+ * what it meets as an ordinary bid. */
+static void line_promise(const struct market *m, struct scratch *s, const struct market_bid *bid, const struct candidate *c,
+                         struct market_quote_line *line)
+{
+    struct promise p = promise_of(bid);
+    struct offer o;
+    struct plan plan;
+    offer_find(m, c, &p, &o);
+    if (o.line && !o.above_limit) {
+        struct candidate early = *c;
+        early.limit = o.rate / o.site.units_milli;
+        early.limits = NULL;
+        plan_make(m, s, &early, &plan);
+        const struct pool *at = &m->pools[o.line->pool];
+        *line = (struct market_quote_line){.freedom = line->freedom, .offered = line->offered, .fits = true, .promised = true,
+            .starts_now = plan.site.count > 0 && bid->earliest <= m->now, .alternative = o.line->alternative, .pool = at->id,
+            .units_milli = o.site.units_milli, .rate = o.rate / 1000, .latest = o.from};
+        line->ask = MIN(mul_checked(at->marginal, o.site.units_milli) / 1000, line->rate);
+        line->scarcity = line->rate - line->ask;
+        plan_fini(&plan);
+    } else {
+        line_menu(m, s, c, line);
+    }
+    line->deadline = bid->latest;
+    line->most = o.most;
+    offer_fini(&o);
+}
+
 static void line_price(const struct market *m, struct scratch *s, const struct market_bid *bid, struct market_quote_line *line)
 {
     struct form form;
     uint32_t limits[MARKET_ALTERNATIVES_MAX];
     form_make(m, bid, &form);
     struct candidate c = candidate_of(m, bid, &form, limits);
-    struct plan plan;
-    plan_make(m, s, &c, &plan);
-    const struct line *at;
-    (void)menu_best(m, &c, &at);
-    if (at == NULL) /* every price is above the limit: the cheapest says what it would take */
-        at = line_cheapest(m, &c);
-    if (at)
-        line_fill(m, &c, at, &plan.site, line);
-    plan_fini(&plan);
+    if (bid->kind == BID_DEADLINE)
+        line_promise(m, s, bid, &c, line);
+    else
+        line_menu(m, s, &c, line);
     form_fini(&form);
+}
+
+/* Twice the time; without a deadline, a day or three times its run where that is more. What does not go
+ * with one has not this freedom. */
+static bool bid_later(const struct market *m, struct market_bid *bid)
+{
+    struct market_bid later = *bid;
+    struct form form;
+    if (bid->kind == BID_PREEMPTIBLE)
+        return false;
+    time_ms span = bid->kind == BID_DEADLINE ? 2 * (bid->latest - m->now) : MAX(24 * HOUR_MS, 3 * bid->run_time);
+    later.kind = BID_DEADLINE;
+    later.latest = m->now + MIN(span, MARKET_WINDOW_MAX_MS);
+    form_make(m, &later, &form);
+    bool allowed = later.latest > bid->latest || bid->kind != BID_DEADLINE;
+    allowed = allowed && promise_refusal(m, &later, &form).reason == REFUSED_NONE;
+    form_fini(&form);
+    if (allowed)
+        *bid = later;
+    return allowed;
 }
 
 /* The bid with one more freedom; false where it has it already. `alternatives` and `choices` have
  * room for all. */
-static bool bid_free(struct market_bid *bid, enum market_freedom freedom, struct market_alternative *alternatives,
+static bool bid_free(const struct market *m, struct market_bid *bid, enum market_freedom freedom, struct market_alternative *alternatives,
                      struct market_choice *choices)
 {
     bool changed = false;
@@ -193,11 +265,23 @@ static bool bid_free(struct market_bid *bid, enum market_freedom freedom, struct
         }
     }
     bid->alternatives = alternatives;
+    if (freedom == FREEDOM_LATER)
+        changed = bid_later(m, bid);
     if (freedom == FREEDOM_PREEMPTIBLE && bid->kind == BID_FIRM) {
         bid->kind = BID_PREEMPTIBLE;
         changed = true;
     }
     return changed;
+}
+
+/* A promise costs more than the moment where the curve is dear: then it is no freedom. */
+static void later_keep(struct market_quote *q)
+{
+    const struct market_quote_line *own = &q->lines[FREEDOM_NONE];
+    struct market_quote_line *later = &q->lines[FREEDOM_LATER];
+    bool met = own->fits && !own->above_limit && (own->deadline == 0 || own->promised);
+    if (later->offered && met && (!later->promised || later->rate > own->rate))
+        *later = (struct market_quote_line){.freedom = FREEDOM_LATER};
 }
 
 enum market_refusal market_quote(const struct market *m, const struct market_bid *bid, struct market_quote *ret,
@@ -214,10 +298,11 @@ enum market_refusal market_quote(const struct market *m, const struct market_bid
         struct market_quote_line *line = &ret->lines[i];
         struct market_bid freer = *bid;
         line->freedom = (enum market_freedom)i;
-        line->offered = i == FREEDOM_NONE || bid_free(&freer, line->freedom, alternatives, choices);
+        line->offered = i == FREEDOM_NONE || bid_free(m, &freer, line->freedom, alternatives, choices);
         if (line->offered)
             line_price(m, s, &freer, line);
     }
+    later_keep(ret);
     scratch_free(s);
     return REFUSED_NONE;
 }
@@ -229,6 +314,9 @@ static bool starts_at(const struct market *m, struct scratch *s, const struct bi
 {
     struct bid at = *bid;
     const struct class *class = &m->classes[bid->class];
+    enum promise_start start = bid->promise ? promise_start_at(m, bid, &limit) : START_COMPETES;
+    if (start != START_COMPETES)
+        return start == START_NOW;
     at.limit = limit;
     at.value = value_at(class_form(m, class), bid->limits, limit);
     uint32_t head = tree_first(m, class->waiting);
@@ -322,8 +410,10 @@ static enum market_obstacle obstacle(const struct market *m, const struct bid *b
 {
     if (b->held)
         return OBSTACLE_OWNER;
+    if (bid_is_promised(m, b))
+        return OBSTACLE_DEADLINE;
     if (b->parked)
-        return b->reserved ? OBSTACLE_WINDOW : OBSTACLE_BUDGET;
+        return b->reserved || b->earliest > m->now ? OBSTACLE_WINDOW : OBSTACLE_BUDGET;
     if (m->settings[SETTING_HOLD])
         return OBSTACLE_PAUSED;
     if (!has_node)
@@ -340,6 +430,17 @@ static enum market_obstacle obstacle(const struct market *m, const struct bid *b
     return OBSTACLE_PRICE;
 }
 
+/* No limit starts it sooner: the price that it competes at is locked. */
+static void why_promise(const struct market *m, const struct bid *b, struct market_why *ret)
+{
+    const struct promise *p = &m->calendar->promises[b->promise];
+    const struct claim *c = &m->calendar->claims[p->claim];
+    ret->latest = MAX(c->from, m->now);
+    ret->most = p->most;
+    ret->locked = b->limit;
+    ret->soonest = MIN(ret->soonest, ret->latest);
+}
+
 bool market_why(const struct market *m, market_id bid, struct market_why *ret)
 {
     const struct bid *b = &m->bids[map_get(&m->bid_by_id, bid)];
@@ -353,8 +454,12 @@ bool market_why(const struct market *m, market_id bid, struct market_why *ret)
     why_room(m, b, ret, &has_node);
     why_holders(m, b, ret, &is_protected);
     ret->ahead = b->waiting ? tree_rank(m, class->waiting, b) : 0;
-    if (!b->parked)
+    if (bid_is_promised(m, b))
+        why_promise(m, b, ret);
+    else if (!b->parked)
         why_limit(m, b, ret);
+    if (b->earliest > m->now)
+        ret->soonest = b->earliest;
     if (bid_term(m, b) && ret->pool)
         ret->forward = forward_price(m, (uint32_t)ret->pool, m->now, m->now + bid_term(m, b));
     ret->obstacle = obstacle(m, b, ret, has_node, is_protected);

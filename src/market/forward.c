@@ -170,6 +170,55 @@ int64_t forward_price(const struct market *m, uint32_t pool, time_ms from, time_
     return to > from ? narrow_checked((sum + (to - from) - 1) / (to - from)) : p->post;
 }
 
+/* What a unit costs from the start of the curve until then, by slot: prices × ms. */
+struct cost {
+    const struct forward *f;
+    int64_t price[FORWARD_SLOTS];
+    int128 until[FORWARD_SLOTS]; /* its start */
+};
+
+static void cost_sum(const struct market *m, uint32_t pool, struct cost *ret)
+{
+    const struct pool *p = &m->pools[pool];
+    ret->f = &m->calendar->pools[pool];
+    uint32_t running = slot_at(ret->f, m->now);
+    int128 sum = 0;
+    for (uint32_t i = 0; i < FORWARD_SLOTS; i++) {
+        int64_t price = i <= running ? MAX(ret->f->price[i], p->post) : ret->f->price[i];
+        ret->price[i] = MAX(price, p->lowest_ask);
+        ret->until[i] = sum;
+        sum += (int128)ret->price[i] * (slot_start(ret->f, i + 1) - slot_start(ret->f, i));
+    }
+}
+
+static int128 cost_until(const struct cost *c, time_ms at)
+{
+    uint32_t slot = slot_at(c->f, at);
+    return c->until[slot] + (int128)c->price[slot] * (at - slot_start(c->f, slot));
+}
+
+static int64_t cost_mean(const struct cost *c, time_ms from, time_ms span)
+{
+    return narrow_checked((cost_until(c, from + span) - cost_until(c, from) + span - 1) / span);
+}
+
+/* The cost is linear between the moments at which one end of the span meets the start of a slot. */
+int64_t forward_least(const struct market *m, uint32_t pool, const struct window *starts, time_ms span)
+{
+    if (m->calendar->refreshed == 0 || pool >= m->calendar->pool_count)
+        return MAX(m->pools[pool].post, m->pools[pool].lowest_ask);
+    struct cost c;
+    cost_sum(m, pool, &c);
+    int64_t least = MIN(cost_mean(&c, starts->from, span), cost_mean(&c, starts->to, span));
+    for (uint32_t i = 0; i < FORWARD_SLOTS; i++) {
+        time_ms at[] = {slot_start(c.f, i), slot_start(c.f, i) - span};
+        for (size_t j = 0; j < ARRAY_COUNT(at); j++)
+            if (at[j] > starts->from && at[j] < starts->to)
+                least = MIN(least, cost_mean(&c, at[j], span));
+    }
+    return least;
+}
+
 int64_t candidate_price(const struct market *m, const struct candidate *c, const struct line *line)
 {
     return c->term ? forward_price(m, line->pool, m->now, m->now + c->term) : tenant_post(m, c->tenant_slot, line->pool);

@@ -196,6 +196,8 @@ static void lease_withdraw(struct market *m, uint32_t lease)
     lease_unseat(m, lease);
     for (uint32_t i = 0; i < l->placement_count; i++)
         node_lease_remove(&m->nodes[l->nodes[i]], lease);
+    if (b->promise)
+        promise_close(m, lease);
     m->tenants[b->tenant].purses[l->currency].held -= l->escrow;
     if (l->firm && !b->on_curve)
         ladder_add(m, bid);
@@ -220,6 +222,8 @@ void lease_open(struct market *m, uint32_t bid, struct plan *plan)
     struct bid *b = &m->bids[bid];
     b->lease = lease;
     b->attempt++;
+    if (b->promise)
+        promise_open(m, lease);
     if (m->leases[lease].firm && b->on_curve)
         ladder_remove(m, bid);
     lease_seat(m, lease);
@@ -393,6 +397,8 @@ void lease_close(struct market *m, uint32_t lease, enum market_release reason, t
         ledger_line(m, lease);
     }
     charge_displaced_end(m, lease);
+    if (b->promise && waits)
+        promise_close(m, lease);
     m->tenants[b->tenant].purses[l->currency].held -= l->escrow;
     if (reason == RELEASE_ENDED || reason == RELEASE_CANCELLED || reason == RELEASE_PAUSED)
         term_owe(m, l);
@@ -549,6 +555,20 @@ void lease_term_end(struct market *m, uint32_t lease)
     lease_stake(m, lease, true);
 }
 
+void lease_hold(struct market *m, uint32_t lease, uint32_t claim)
+{
+    struct lease *l = &m->leases[lease];
+    lease_stake(m, lease, false);
+    if (m->bids[l->bid].on_curve)
+        ladder_remove(m, l->bid);
+    l->firm = true;
+    l->claim = claim;
+    l->term_until = m->calendar->claims[claim].to;
+    l->protected_until = m->now;
+    lease_firm_count(m, l, 1);
+    charge_rate(m, lease, promise_rate(m, l));
+}
+
 /* Changed asks reach it; false where they are above its limit: then it leaves at those it had. */
 static bool lease_reask(struct market *m, uint32_t lease)
 {
@@ -596,8 +616,13 @@ void lease_tick(struct market *m)
             charge_displaced_end(m, i);
         if (l->state != LEASE_ASSIGNED && l->state != LEASE_RUNNING)
             continue;
-        if (l->firm && l->state == LEASE_RUNNING && l->term_until <= m->now)
+        bool promised = l->firm && m->bids[l->bid].promise;
+        if (l->firm && l->state == LEASE_RUNNING && l->term_until <= m->now && promised)
+            promise_end(m, l->bid);
+        else if (l->firm && l->state == LEASE_RUNNING && l->term_until <= m->now)
             lease_term_end(m, i);
+        if (l->firm && promised)
+            charge_rate(m, i, promise_rate(m, l));
         if (l->firm)
             continue;
         lease_set_limit(m, i);

@@ -204,6 +204,7 @@ static struct refusal lease_command(struct market *m, const struct market_comman
         lease_replica_ended(m, lease, c->lease.role, c->lease.rank);
     } else if (c->type == MARKET_CHECKPOINTED) {
         lease_kept(m, lease);
+        promise_kept(m, bid, c->lease.done_permille);
     } else {
         const struct lease *l = &m->leases[lease];
         bool told = l->state == LEASE_VACATING, cancelled = told && l->reason == RELEASE_CANCELLED;

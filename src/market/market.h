@@ -501,6 +501,9 @@ struct market_bid_view {
     udollar menu_charged, menu_charged_now; /* of these, by the menu alone: no transfer, no displacement, no price refund */
     udollar transfer, displacement, refunded; /* the others; refunded: what it got back as a victim */
     int64_t done_permille;     /* of its declared work, kept by checkpoints */
+    bool committed;            /* a deadline: it is promised to be done by then, and … */
+    udollar most;              /* … its declared work costs at most this; 0 = it was never promised */
+    time_ms latest;            /* start of its placeholder; once that runs, its end */
     udollar stay;              /* per hour: by so much a newcomer must be worth more; what its loss costs beyond its surplus */
 };
 /* false where there is no such bid. */
@@ -518,6 +521,11 @@ struct market_quote_line {
     int64_t units_milli;
     udollar rate;     /* per hour for the whole bid; the parts below add up to it */
     udollar ask, scarcity, premium, credit, transfer, displacement;
+    /* with a deadline: `rate` is the price that it would be promised, and what it pays at most */
+    bool promised;    /* it would be: within its limit, and there is room for it */
+    udollar most;     /* for its declared work; 0 = nowhere is there room by then */
+    time_ms latest;   /* start at the latest */
+    time_ms deadline; /* 0 = none */
 };
 struct market_quote {
     struct market_quote_line lines[MARKET_FREEDOM_COUNT]; /* by enum market_freedom */
@@ -540,6 +548,7 @@ enum market_obstacle {
     OBSTACLE_PAUSED,    /* the operator holds the market (SETTING_HOLD) */
     OBSTACLE_POWER,     /* its site has no power left */
     OBSTACLE_OWNER,     /* its owner paused it */
+    OBSTACLE_DEADLINE,  /* it has its placeholder, and until then no place that costs less */
 };
 struct market_why {
     enum market_obstacle obstacle;
@@ -555,6 +564,9 @@ struct market_why {
     bool starving;               /* a block is formed for it: nobody pays for the hold */
     udollar post;                /* per unit-hour in that pool for its level and size, with premium and credit */
     udollar forward;             /* firm: mean forward price of its term there, per unit-hour */
+    time_ms latest;              /* a deadline that is promised: it starts by then … */
+    udollar most;                /* … costs at most this … */
+    udollar locked;              /* … and starts before where a unit-hour costs at most this */
 };
 /* false where there is no such bid. Exact: P and P − 1 cent are both put to the code that clears. */
 bool market_why(const struct market *m, market_id bid, struct market_why *ret);

@@ -276,6 +276,8 @@ struct bid {
     uint32_t tenant; /* slot */
     uint32_t class, lease, attempt;
     uint32_t reserved; /* the reservation that it runs in; 0 = none */
+    uint32_t promise;  /* of a deadline; 0 = it has none */
+    time_ms earliest;  /* its window opens then */
     uint32_t left, right; /* tree of its class */
     uint32_t tree_count;
     uint32_t rung_next, rung_previous; /* others of its rung */
@@ -585,19 +587,48 @@ struct stand {
     const struct market_placement *replica;
     int64_t count;
     udollar floor; /* it would pay so much per unit-hour of lent capacity */
+    time_ms wait;  /* until it can start: others have to leave first */
 };
 /* Whether what was sold of the node fits beside them as long as price may not move them. */
 bool claim_allows(const struct market *m, uint32_t node, const struct stand *s);
+/* The same of all of a site, which can start when its victims, and who still stands there, have left. */
+bool claim_allows_site(const struct market *m, const struct candidate *c, const struct lift *lift, const struct site *site);
 /* What of a node is free in that time, whatever price can move put aside. */
 void claim_room(const struct market *m, uint32_t node, const struct window *w, struct room *ret);
 /* Until when a lease may be protected where it stands. */
 time_ms claim_bound(const struct market *m, const struct lease *l);
 /* Mean price of a unit-hour of the pool in that time, rounded up. */
 int64_t forward_price(const struct market *m, uint32_t pool, time_ms from, time_ms to);
+/* The least mean price of a span that starts in that time. */
+int64_t forward_least(const struct market *m, uint32_t pool, const struct window *starts, time_ms span);
 /* What a unit-hour costs the candidate there. */
 int64_t candidate_price(const struct market *m, const struct candidate *c, const struct line *line);
 /* Firm: whether some alternative is worth its forward price; true for the rest. */
 bool candidate_affords(const struct market *m, const struct candidate *c);
+
+/* ---- promise.c: bids with a deadline (calendar.h) ---------------------------------------------------------------------------------- */
+
+/* A bid that came with a deadline: it is quoted, and promised where that is within its limit. */
+void promise_make(struct market *m, uint32_t bid, const struct market_bid *spec);
+bool bid_is_promised(const struct market *m, const struct bid *b);
+/* What would come of a bid that is not promised if its limit were changed to this: it competes, at the limit
+ * that comes back, or it starts at once, or its slot is so near that it waits for that. */
+enum promise_start { START_COMPETES, START_NOW, START_LATER };
+enum promise_start promise_start_at(const struct market *m, const struct bid *b, int64_t *limit);
+/* It is too late to compete: it waits for its placeholder, or its window has not opened. */
+bool bid_awaits(const struct market *m, const struct bid *b);
+/* What the menu may have charged its lease in all, so that the whole bid stays within its quote: milli-rate × ms. */
+int128 promise_room(const struct market *m, const struct lease *l);
+/* What it may still pay besides. */
+udollar promise_left(const struct market *m, const struct lease *l);
+void promise_open(struct market *m, uint32_t lease);  /* a lease of it was opened */
+void promise_close(struct market *m, uint32_t lease); /* it is closed, and waits again */
+void promise_kept(struct market *m, uint32_t bid, int64_t done_permille);
+void promise_cancel(struct market *m, uint32_t bid); /* its owner gives it up */
+void promise_end(struct market *m, uint32_t bid);    /* from here on it is an ordinary bid at its limit */
+void promise_free(struct market *m, uint32_t bid);   /* it leaves the book */
+/* What its lease pays in its placeholder. */
+int64_t promise_rate(const struct market *m, const struct lease *l);
 
 /* ---- demand.c: owners ------------------------------------------------------------------------------------------------------------ */
 
@@ -658,6 +689,8 @@ void lease_node_lost(struct market *m, uint32_t lease, uint32_t node, time_ms la
 void lease_due(struct market *m);  /* notices that have run out */
 void lease_set_limit(struct market *m, uint32_t lease);
 void lease_term_end(struct market *m, uint32_t lease);
+/* Price may not move it any more: it runs in that claim, where it stands. */
+void lease_hold(struct market *m, uint32_t lease, uint32_t claim);
 void lease_reprice(struct market *m, uint32_t lease);
 void lease_tick(struct market *m); /* terms, minimum runs, charges at the new menu */
 int64_t lease_bonus(const struct market *m, const struct lease *l);
@@ -701,6 +734,13 @@ void settle_terms(struct market *m);
 void settle_credits(struct market *m);
 void settle_budgets(struct market *m);
 void term_owe(struct market *m, const struct lease *l);
+/* The same of a placeholder that is given up. */
+struct slot_owed {
+    uint32_t bid, pool;
+    int64_t units_milli, locked_scarcity;
+    time_ms from, until;
+};
+void slot_owe(struct market *m, const struct slot_owed *s);
 /* What the sellers of its nodes are due for `span` ms; negative takes it back. */
 void sellers_use(struct market *m, struct lease *l, time_ms span);
 uint32_t account_find(struct market *m, struct market_account name);

@@ -222,7 +222,7 @@ static void collect(struct search *s, uint32_t first, uint32_t end, int64_t each
         if (!room_fits(r, &s->replica, &gpus) || (each > 1 && room_count(r, &s->replica, each) < each))
             continue;
         if (s->p->claims && s->area.window == NULL) {
-            struct stand stand = {s->c, r, &s->replica, each, s->floor};
+            struct stand stand = {s->c, r, &s->replica, each, s->floor, 0};
             if (!claim_allows(s->m, s->p->nodes[i], &stand))
                 continue;
         }

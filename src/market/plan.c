@@ -49,6 +49,8 @@ static bool site_admit(const struct market *m, const struct candidate *c, const 
     int64_t best = menu_best_common(m, c, &at);
     site->limit_rate = mul_checked(candidate_net(c, line), site->units_milli);
     site->transfer_rate = mul_checked(line->transfer, site->units_milli);
+    if (!claim_allows_site(m, c, NULL, site))
+        return false;
     if (site->limit_rate - reentry_cost(m, c, site->limit_rate) < site->ask_rate)
         return false;
     site->rate = site->limit_rate - best;
@@ -98,6 +100,10 @@ static void dear_add(const struct market *m, const struct candidate *c, const st
         return;
     struct site *site = &plan.site;
     (void)site_admit(m, c, line, &plan);
+    if (!claim_allows_site(m, c, NULL, site)) {
+        site_fini(site);
+        return;
+    }
     (void)menu_best_common(m, c, &best);
     int64_t net = site->limit_rate - site->ask_rate;
     dear->cheapest |= best && best->pool == line->pool;

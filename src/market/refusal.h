@@ -30,6 +30,10 @@ struct refusal reservation_add(struct market *m, const struct market_reservation
 /* What of a reservation a bid may not say. */
 struct refusal reservation_refusal(const struct market *m, const struct market_bid *bid);
 struct refusal reservation_change(struct market *m, const struct market_command *c);
+/* promise.c: a deadline that cannot be met even in an empty fleet, and what does not go with one */
+struct refusal promise_refusal(const struct market *m, const struct market_bid *bid, const struct form *form);
+/* Its limit anew: not below the price that was locked; one that was not promised is looked at again. */
+struct refusal promise_limit(struct market *m, uint32_t bid, int64_t limit);
 /* bid.c */
 struct refusal bid_add(struct market *m, const struct market_bid *bid);
 struct refusal bid_change(struct market *m, market_id id, udollar limit);

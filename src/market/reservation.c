@@ -66,7 +66,7 @@ bool claim_again(const struct market *m, uint32_t slot, struct site *ret)
 {
     const struct claim *c = &m->calendar->claims[slot];
     if (c->kind != CLAIM_RESERVATION)
-        return false;
+        return promise_place(m, slot, c->to, ret);
     struct shape shape;
     shape_make(m, &m->calendar->reservations[c->of], &shape);
     bool found = false;
@@ -559,17 +559,6 @@ static bool own_site(const struct market *m, const struct reservation *r, const 
     return false;
 }
 
-static bool room_made(struct market *m, const struct site *site)
-{
-    bool fits = true;
-    for (uint32_t i = 0; i < site->count; i++) {
-        uint64_t gpus;
-        claim_make_room(m, site->nodes[i], &site->placements[i]);
-        fits &= room_fits(&m->nodes[site->nodes[i]].room, &site->placements[i], &gpus);
-    }
-    return fits;
-}
-
 /* Its holder's bids, in order of rank. */
 static void own_start(struct market *m, uint32_t slot)
 {
@@ -591,7 +580,7 @@ static void own_start(struct market *m, uint32_t slot)
         }
         if (best == 0)
             return;
-        if (room_made(m, &plan.site))
+        if (claim_make_room(m, &plan.site))
             lease_open(m, best, &plan);
         else
             best = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* At a tick: sellers are paid from the pools' clearing accounts, early ends of terms go on owing,
  * credits come in, and who cannot pay on gets its notice (MARKET.md section 8). */
-#include "market/market_internal.h"
+#include "market/calendar.h"
 
 /* ---- sellers ------------------------------------------------------------------------------------------------ */
 
@@ -107,10 +107,27 @@ void term_owe(struct market *m, const struct lease *l)
         .held = held, .exchange = l->exchange, .currency = l->currency};
 }
 
+void slot_owe(struct market *m, const struct slot_owed *s)
+{
+    const struct bid *b = &m->bids[s->bid];
+    if (s->locked_scarcity <= 0 || s->until <= s->from)
+        return;
+    struct purse *p = &m->tenants[b->tenant].purses[CURRENCY_MONEY];
+    int128 most = (int128)s->locked_scarcity * (s->until - s->from) / RATE_SCALE + 1;
+    int128 here = (int128)p->budget - p->spent - p->held - p->pledged;
+    udollar held = p->limited ? narrow_checked(CLAMP(here, (int128)0, most)) : 0;
+    p->held += held;
+    ARRAY_RESERVE(m->terms, m->term_count, m->term_capacity);
+    m->terms[m->term_count++] = (struct term){.bid = b->id, .attempt = b->attempt, .tenant = b->tenant, .pool = s->pool,
+        .units_milli = s->units_milli, .locked_scarcity = s->locked_scarcity, .from = s->from, .until = s->until, .held = held, .exchange = 1000};
+}
+
 static void term_charge(struct market *m, struct term *t)
 {
     const struct pool *p = &m->pools[t->pool];
     time_ms to = MIN(m->now, t->until);
+    if (to <= t->from) /* a slot that has not come */
+        return;
     int64_t posted = mul_checked(p->post - p->marginal, t->units_milli);
     int64_t rate = MAX(t->locked_scarcity - posted, 0);
     t->sum += (int128)rate * (to - t->from);
@@ -205,7 +222,7 @@ static uint32_t least_valuable(const struct market *m, uint32_t tenant, enum mar
     for (uint32_t i = 1; i < m->lease_count; i++) {
         const struct lease *l = &m->leases[i];
         if ((l->state != LEASE_ASSIGNED && l->state != LEASE_RUNNING) || (l->firm && !term_ends_soon(m, l)) ||
-            m->bids[l->bid].tenant != tenant || l->currency != currency)
+            m->bids[l->bid].tenant != tenant || l->currency != currency || bid_is_promised(m, &m->bids[l->bid]))
             continue;
         if (least == 0 || bid_compare(&m->bids[l->bid], &m->bids[m->leases[least].bid]) > 0)
             least = i;
@@ -232,11 +249,14 @@ void settle_budgets(struct market *m)
         const struct lease *l = &m->leases[i];
         if (l->state == LEASE_NONE || !m->tenants[m->bids[l->bid].tenant].purses[l->currency].limited)
             continue;
-        int128 here = l->firm ? MAX(l->escrow, 0) : lease_run_out(m, l);
+        int128 here = l->firm || bid_is_promised(m, &m->bids[l->bid]) ? MAX(l->escrow, 0) : lease_run_out(m, l);
         if (l->firm && term_ends_soon(m, l))
             here = MAX(here, lease_run_out(m, l));
         needed[m->bids[l->bid].tenant * 2 + (uint32_t)l->currency] += here;
     }
+    for (uint32_t i = 1; i < m->calendar->promise_count; i++)
+        if (m->calendar->promises[i].bid)
+            needed[m->bids[m->calendar->promises[i].bid].tenant * 2] += m->calendar->promises[i].escrow;
     for (uint32_t i = 1; i < m->tenant_count; i++)
         for (int c = CURRENCY_MONEY; c <= CURRENCY_CREDITS; c++)
             if (m->tenants[i].purses[c].limited && needed[i * 2 + (uint32_t)c])

@@ -5,8 +5,9 @@
 #include "base/sort.h"
 #include "market/calendar.h"
 
-#define SNAPSHOT_FORMAT 7
+#define SNAPSHOT_FORMAT 8
 #define SNAPSHOT_FORMAT_LEAST 6 /* without bids that their owners hold */
+#define SNAPSHOT_FORMAT_PROMISES 8 /* from here on with deadlines and windows */
 
 struct codec {
     struct buf *out; /* NULL: reading */
@@ -596,7 +597,7 @@ struct market *market_restore(struct unpack *in)
     struct market *m = market_new(0);
     struct codec c = {.in = in, .format = format};
     code_market(&c, m);
-    if (in->bad || !slots_hold(m) || !calendar_unpack(m, in)) {
+    if (in->bad || !slots_hold(m) || !calendar_unpack(m, in, format >= SNAPSHOT_FORMAT_PROMISES)) {
         market_free(m);
         return NULL;
     }

@@ -78,7 +78,7 @@ struct api_changed {
 
 struct api_why {
     struct str id, state;
-    struct str obstacle; /* none, no_node, price, menu, protected, contiguity, budget, window, held, forward, paused, power */
+    struct str obstacle; /* none, no_node, price, menu, protected, contiguity, budget, window, held, forward, paused, power, owner, deadline */
     struct str text;     /* sentences for people */
     struct str pool;
     int64_t needed_milli, free_milli, largest_free_milli;
@@ -87,6 +87,7 @@ struct api_why {
     int64_t soonest_ms;  /* soonest start known; absent where none is */
     bool has_limit;      /* a higher limit starts it now: this one */
     int64_t start_limit_udollar_per_hour;
+    int64_t latest_start_ms, most_udollar; /* a deadline that is promised */
 };
 
 struct api_bill_line {
@@ -117,6 +118,9 @@ struct api_quote_line {
     int64_t saves_udollar_per_hour;     /* against as_is */
     int64_t ask_udollar_per_hour, scarcity_udollar_per_hour, premium_udollar_per_hour;
     int64_t credit_udollar_per_hour, transfer_udollar_per_hour, displacement_udollar_per_hour;
+    bool promised;        /* with a deadline: it would be done by then … */
+    int64_t most_udollar; /* … and cost at most this … */
+    int64_t latest_start_ms, finish_by_ms;
 };
 struct api_quote {
     struct str name, kind;

@@ -90,7 +90,7 @@ static const struct field api_why_fields[] = {
     TEXT(api_why, id, KEEP, "Id of the workload."),
     TEXT(api_why, state, KEEP, "Its state."),
     TEXT(api_why, obstacle, KEEP,
-         "none, no_node, price, menu, protected, contiguity, budget, window, held, forward, paused or power."),
+         "none, no_node, price, menu, protected, contiguity, budget, window, held, forward, paused, power, owner or deadline."),
     TEXT(api_why, text, KEEP, "Sentences for people."),
     TEXT(api_why, pool, OMIT, "Name of the pool that the answer speaks of."),
     COUNT(api_why, needed_milli, OMIT, "unit/1000", "What it needs."),
@@ -102,6 +102,8 @@ static const struct field api_why_fields[] = {
     COUNT(api_why, soonest_ms, OMIT, TIME_UNIT, "The soonest start known."),
     FLAG(api_why, has_limit, OMIT, "Whether a higher limit starts it now."),
     COUNT(api_why, start_limit_udollar_per_hour, OMIT, UNIT_RATE, "That limit."),
+    COUNT(api_why, latest_start_ms, OMIT, TIME_UNIT, "Promised to be done by its deadline: it starts by then."),
+    COUNT(api_why, most_udollar, OMIT, "µ$", "… and costs at most this."),
 };
 RECORD(api_why, "What blocks a workload.");
 
@@ -146,12 +148,16 @@ static const struct field api_quote_line_fields[] = {
     COUNT(Q, transfer_udollar_per_hour, KEEP, HOUR_RATE, "Part of the price: moving data."),
     COUNT(Q, displacement_udollar_per_hour, KEEP, HOUR_RATE,
           "Part of the price: what those whom it displaces lose."),
+    FLAG(Q, promised, OMIT, "With a deadline: whether it would be promised, at this price."),
+    COUNT(Q, most_udollar, OMIT, "µ$", "With a deadline: the most that its declared run costs; absent where there is no room by then."),
+    COUNT(Q, latest_start_ms, OMIT, TIME_UNIT, "With a deadline: it starts by then."),
+    COUNT(Q, finish_by_ms, OMIT, TIME_UNIT, "The deadline of this line."),
 };
 RECORD(api_quote_line, "What a workload would cost under one freedom.");
 
 static const struct field api_quote_fields[] = {
     TEXT(api_quote, name, OMIT, "Name of the workload."),
-    TEXT(api_quote, kind, KEEP, "preemptible or firm."),
+    TEXT(api_quote, kind, KEEP, "preemptible, firm or deadline."),
     COUNT(api_quote, nodes, KEEP, "replicas", "Replicas."),
     COUNT(api_quote, limit_udollar_per_hour, KEEP, UNIT_RATE, "The most it would pay for a unit."),
     LIST(api_quote, lines, KEEP, api_quote_line, 64, "Prices, as it stands first."),

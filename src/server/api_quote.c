@@ -20,6 +20,15 @@ static void rate_append(struct buf *out, udollar rate, const char *per)
     buf_printf(out, " per %s", per);
 }
 
+static void time_append(struct buf *out, time_ms at)
+{
+    char text[40];
+    struct tm parts;
+    time_t seconds = (time_t)(at / 1000);
+    if (gmtime_r(&seconds, &parts) && strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &parts))
+        buf_append_text(out, text);
+}
+
 /* ---- quote ---- */
 
 static const char *const freedom_names[MARKET_FREEDOM_COUNT] = {
@@ -40,8 +49,27 @@ static const char *const freedom_idle[MARKET_FREEDOM_COUNT] = {
     [FREEDOM_PREEMPTIBLE] = "it is preemptible already.",
     [FREEDOM_ANY_LEVEL] = "they may stand anywhere already.",
     [FREEDOM_OTHER_SKUS] = "it takes any already.",
-    [FREEDOM_LATER] = "its price would be the same.",
+    [FREEDOM_LATER] = "it does not say how long it runs (run_time), or cannot have more time.",
 };
+
+static void promise_sentence(const struct market_quote_line *line, struct buf *out)
+{
+    if (!line->promised) {
+        buf_append_text(out, "; that is above its limit: it would run where it can, without a promise.");
+        return;
+    }
+    buf_append_text(out, "; done by ");
+    time_append(out, line->deadline);
+    buf_append_text(out, " for at most ");
+    money_append(out, line->most);
+    if (line->starts_now) {
+        buf_append_text(out, "; it would start now.");
+        return;
+    }
+    buf_append_text(out, "; it would start by ");
+    time_append(out, line->latest);
+    buf_append_text(out, ".");
+}
 
 static void line_sentence(const struct engine *e, const struct market_quote_line *line,
                           udollar as_is, struct buf *out)
@@ -55,6 +83,12 @@ static void line_sentence(const struct engine *e, const struct market_quote_line
         buf_append_text(out, "no hardware that exists fits it, even idle.");
         return;
     }
+    if (line->deadline && line->most == 0) {
+        buf_append_text(out, "what could be done by ");
+        time_append(out, line->deadline);
+        buf_append_text(out, " is sold already; it would run where it can, without a promise.");
+        return;
+    }
     rate_append(out, line->rate, "hour");
     if (line->units_milli > 0) {
         buf_append_text(out, " (");
@@ -66,7 +100,9 @@ static void line_sentence(const struct engine *e, const struct market_quote_line
         money_append(out, as_is - line->rate);
         buf_append_text(out, " an hour less");
     }
-    if (line->above_limit)
+    if (line->deadline)
+        promise_sentence(line, out);
+    else if (line->above_limit)
         buf_append_text(out, "; that is above its limit, at which it does not start.");
     else
         buf_append_text(out, line->starts_now ? "; it would start now."
@@ -99,6 +135,10 @@ static struct api_quote_line render_line(const struct render *r,
         .credit_udollar_per_hour = line->credit,
         .transfer_udollar_per_hour = line->transfer,
         .displacement_udollar_per_hour = line->displacement,
+        .promised = line->promised,
+        .most_udollar = line->most,
+        .latest_start_ms = line->latest,
+        .finish_by_ms = line->deadline,
     };
 }
 
@@ -131,7 +171,7 @@ static void quote_read(struct api_call *call, const struct core_view *view)
     }
     struct api_quote answer = {
         .name = submit->name,
-        .kind = str_from(submit->preemptible ? "preemptible" : "firm"),
+        .kind = str_from(submit->deadline ? "deadline" : submit->preemptible ? "preemptible" : "firm"),
         .nodes = submit->nodes,
         .limit_udollar_per_hour = limit_of(view->engine, submit, quote.lines[FREEDOM_NONE].pool),
         .lines = {lines, MARKET_FREEDOM_COUNT},
@@ -177,6 +217,8 @@ static const char *obstacle_name(enum market_obstacle obstacle)
         return "power";
     case OBSTACLE_OWNER:
         return "owner";
+    case OBSTACLE_DEADLINE:
+        return "deadline";
     }
     return "none";
 }
@@ -254,6 +296,13 @@ static void obstacle_sentence(const struct market_why *why, const char *unit, st
     case OBSTACLE_OWNER:
         buf_append_text(out, "Its owner paused it: it competes again when it is resumed.");
         return;
+    case OBSTACLE_DEADLINE:
+        buf_append_text(out, "It is promised to be done by its deadline for at most ");
+        money_append(out, why->most);
+        buf_append_text(out, ", and starts before its slot where a place costs at most ");
+        rate_append(out, why->locked, unit);
+        buf_append_text(out, "-hour.");
+        return;
     }
 }
 
@@ -270,15 +319,6 @@ static void need_sentence(const struct market_why *why, const char *unit, struct
         buf_append_text(out, ", of which ");
     units_append(out, why->free_milli, unit);
     buf_append_text(out, why->free_milli == 1000 ? " is free." : " are free.");
-}
-
-static void time_append(struct buf *out, time_ms at)
-{
-    char text[40];
-    struct tm parts;
-    time_t seconds = (time_t)(at / 1000);
-    if (gmtime_r(&seconds, &parts) && strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &parts))
-        buf_append_text(out, text);
 }
 
 static void why_text(const struct market_why *why, const char *unit, struct str pool, time_ms now,
@@ -301,7 +341,7 @@ static void why_text(const struct market_why *why, const char *unit, struct str 
         buf_append_text(out, " A limit of ");
         rate_append(out, why->go_live, unit);
         buf_append_text(out, "-hour would start it now.");
-    } else if (why->obstacle != OBSTACLE_NONE && why->obstacle != OBSTACLE_BUDGET) {
+    } else if (why->obstacle != OBSTACLE_NONE && why->obstacle != OBSTACLE_BUDGET && why->obstacle != OBSTACLE_DEADLINE) {
         buf_append_text(out, " No higher limit would start it now.");
     }
 }
@@ -325,6 +365,8 @@ static void answer_waiting(struct api_call *call, const struct core_view *view,
         .holder_limit_udollar_per_hour = why->holder_limit,
         .ahead = (int64_t)why->ahead,
         .soonest_ms = why->soonest == TIME_NEVER ? 0 : why->soonest,
+        .latest_start_ms = why->latest,
+        .most_udollar = why->most,
         .has_limit = why->has_limit,
         .start_limit_udollar_per_hour = why->has_limit ? why->go_live : 0,
     };

@@ -276,6 +276,7 @@ static void on_preempting(struct world *w, struct track *t, const struct market_
     t->preemptions += price;
     t->leave_by = e->preempting.deadline;
     t->told = w->now;
+    t->spoiled |= !price;
     t->reason = e->preempting.reason;
     t->state = TRACK_VACATING;
     seat(w, t, -1);
@@ -305,8 +306,11 @@ static void on_released(struct world *w, struct track *t, const struct market_ev
     }
     w->moving -= t->moving;
     t->moving = false;
+    t->spoiled |= e->released.reason != RELEASE_PREEMPTED && e->released.waits;
     t->reason = e->released.reason;
     t->released = w->now;
+    if (!e->released.waits)
+        model_check_deadline(w, t);
     t->state = e->released.waits ? TRACK_WAITING : TRACK_OVER;
     t->placement_count = t->span_count = 0;
     if (t->pending >= 0) {
@@ -505,6 +509,7 @@ void model_check(struct world *w)
     if (!w->laws)
         return;
     model_check_standing(w);
+    model_check_promises(w);
     model_check_idle(w);
     model_check_stay(w);
     if (w->watch_rates && w->just_ticked) {

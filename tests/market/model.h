@@ -30,6 +30,8 @@ int64_t model_rate_at(const struct world *w, const struct track *t, size_t alter
 int128 model_asks_sum(const struct track *t, time_ms to);
 /* model_laws.c */
 void model_check_standing(struct world *w);
+void model_check_promises(struct world *w);
+void model_check_deadline(struct world *w, const struct track *t); /* it is over */
 void model_check_idle(struct world *w);
 void model_check_stay(struct world *w);
 void model_check_ramp(struct world *w, const struct tag *before, const struct market_event *e);

@@ -119,12 +119,58 @@ static bool is_limited(const struct world *w, market_id tenant)
     return false;
 }
 
+/* ---- invariants 35 and 36: what was promised is done in time, for what was quoted
+ * -------------------------------------------------------------------------------------------------- */
+
+static bool is_promised(const struct world *w, const struct track *t)
+{
+    return t->committed && !t->spoiled && w->last_loss == 0;
+}
+
+void model_check_deadline(struct world *w, const struct track *t)
+{
+    if (is_promised(w, t) && t->reason == RELEASE_ENDED && w->now > t->spec.latest)
+        world_fail(w, "invariant 35: %s was promised by %lld and is done at %lld", NAME(w, t->id), (long long)(t->spec.latest - w->started),
+                   (long long)(w->now - w->started));
+}
+
+void model_check_promises(struct world *w)
+{
+    for (size_t i = 0; i < w->track_count; i++) {
+        const struct track *t = &w->tracks[i];
+        struct market_bid_view v;
+        if (!t->committed || t->state == TRACK_OVER || !market_bid_view(w->m, t->id, w->now, &v) || !v.committed)
+            continue;
+        if (v.charged_now > t->quoted || v.most != t->quoted)
+            world_fail(w, "invariant 36: %s is charged %lld of a quote of %lld", NAME(w, t->id), (long long)v.charged_now, (long long)t->quoted);
+        bool has_place = t->state == TRACK_ASSIGNED || t->state == TRACK_READY || t->state == TRACK_RUNNING;
+        if (is_promised(w, t) && w->now >= t->latest && !has_place)
+            world_fail(w, "invariant 35: %s has no place when its placeholder begins", NAME(w, t->id));
+    }
+}
+
+/* Some node may be held for a placeholder that would begin while this one may not be moved. */
+static bool meets_placeholder(const struct world *w, const struct track *t)
+{
+    time_ms least = t->spec.minimum_run ? t->spec.minimum_run : market_setting(w->m, SETTING_MINIMUM_RUN_MS);
+    time_ms kill = market_setting(w->m, SETTING_KILL_MS), wait = 0; /* until others have left */
+    for (size_t i = 0; i < w->active_count; i++)
+        wait = MAX(wait, w->tracks[w->active[i]].spec.notice + kill);
+    time_ms until = w->now + wait + MAX(least, 3 * t->spec.startup) + t->spec.notice + kill;
+    for (size_t i = 0; i < w->track_count; i++) {
+        const struct track *other = &w->tracks[i];
+        if (other->committed && other->state != TRACK_OVER && other->latest < until)
+            return true;
+    }
+    return false;
+}
+
 void model_check_idle(struct world *w)
 {
     for (size_t i = 0; i < w->track_count; i++) {
         const struct track *t = &w->tracks[i];
         if (t->state == TRACK_WAITING && model_is_simple(t) && t->preemptions == 0 &&
-            !is_limited(w, t->spec.tenant))
+            !is_limited(w, t->spec.tenant) && !meets_placeholder(w, t))
             check_idle(w, t);
     }
 }

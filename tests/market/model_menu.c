@@ -91,7 +91,7 @@ void model_before(struct world *w)
 
 void model_after(struct world *w)
 {
-    bool ticked = false, posted = false;
+    bool ticked = false, posted = false, sold = false; /* sold: what was sold forward begins there */
     int128 bonuses = 0;
     size_t evictions = 0;
     for (size_t i = 0; i < w->batch_count; i++)
@@ -104,9 +104,10 @@ void model_after(struct world *w)
         if (e->type == EVENT_PREEMPTING && e->preempting.reason == RELEASE_PREEMPTED) {
             bonuses += world_track(w, e->bid)->stay;
             evictions++;
+            sold |= e->preempting.by_units_milli == 0;
         }
     }
-    if (!w->laws || !w->arrivals_only || evictions == 0)
+    if (!w->laws || !w->arrivals_only || evictions == 0 || sold)
         return;
     int128 after = stakes_of(w);
     /* every view is rounded down to a whole µ$ */

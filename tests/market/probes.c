@@ -275,7 +275,7 @@ static void probe_quote(struct scenario *s, const struct track *t)
     check_slot(s, own);
     for (int i = 1; i < MARKET_FREEDOM_COUNT && limits_are_equal(t); i++) {
         const struct market_quote_line *line = &quote.lines[i];
-        if (line->offered && own->starts_now && line->starts_now &&
+        if (line->offered && own->promised == line->promised && own->starts_now && line->starts_now &&
             line->units_milli == own->units_milli && line->rate > own->rate &&
             is_comparable(s, t, line->freedom, own->pool))
             scenario_fail(s, "invariant 17: with freedom %d %s is quoted %lld, without it %lld", i,

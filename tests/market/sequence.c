@@ -35,7 +35,7 @@ struct swarm {
     uint32_t weights[OP_COUNT];
     uint32_t skus, nodes, per_rack, per_fabric, gpus, tenants, most_nodes, grid;
     bool firm, alternatives, levels, parts, shares, restart, cores, urgent;
-    bool owners, large, still;
+    bool owners, large, still, deadlines;
     uint32_t bids;
 };
 
@@ -79,7 +79,13 @@ static void swarm_draw(struct swarm *s, uint64_t seed)
         *options[i] = chance(s, 50);
     s->owners = seed >= SEED_MORE && chance(s, 40);
     s->large = seed >= SEED_MORE && chance(s, 60);
-    s->still = seed >= SEED_STILL;
+    s->deadlines = seed >= SEED_DEADLINE;
+    s->still = seed >= SEED_STILL && !s->deadlines;
+    if (s->deadlines) {
+        s->weights[OP_SETTING] = 0; /* a longer kill time makes those late who count on a shorter one */
+        for (int i = OP_DOWN; i <= OP_DRAIN && chance(s, 60); i++)
+            s->weights[i] = 0;
+    }
     if (s->still) /* affiliates may wait for a pool whose price they do not move */
         s->firm = s->restart = s->urgent = s->owners = false;
 }
@@ -121,6 +127,8 @@ static void scene(struct sequence *q, struct swarm *s)
     }
     if (s->large)
         some(s, b, "setting large_tenant 0.%02llu\n", 2, 60);
+    if (s->deadlines)
+        some(s, b, "setting guard %llus\n", 0, 30);
     if (s->owners) {
         some(s, b, "owner t%llu mill\n", 0, s->tenants);
         some(s, b, "owner t%llu mill\n", 0, s->tenants);
@@ -158,6 +166,18 @@ static void amounts(struct swarm *s, struct buf *b)
         buf_printf(b, " cores=%llu", (unsigned long long)below(s, 30));
 }
 
+static void deadline(struct swarm *s, struct buf *b)
+{
+    some(s, b, " deadline run_time=%llus", 1, 200);
+    some(s, b, " latest=now+%llus", 60, 600);
+    if (chance(s, 30))
+        some(s, b, " earliest=now+%llus", 0, 100);
+    if (chance(s, 30))
+        some(s, b, " checkpoint=%llus", 0, 60);
+    if (chance(s, 20))
+        some(s, b, " startup=%llus", 0, 20);
+}
+
 static void one_bid(struct swarm *s, struct buf *b)
 {
     uint32_t nodes = 1 + (uint32_t)below(s, s->most_nodes);
@@ -173,11 +193,14 @@ static void one_bid(struct swarm *s, struct buf *b)
         buf_printf(b, " restart=%.2f", (double)below(s, 300) / 100);
     if (chance(s, 15))
         buf_printf(b, " minimum_run=%llus", (unsigned long long)below(s, 100));
-    if (s->firm && chance(s, 30))
+    bool has_deadline = s->deadlines && chance(s, 40);
+    if (has_deadline)
+        deadline(s, b);
+    else if (s->firm && chance(s, 30))
         some(s, b, chance(s, 50) ? " firm renew term=%llus" : " firm term=%llus", 5, 200);
     if (s->urgent && chance(s, 10))
         buf_append_text(b, " urgent");
-    if (chance(s, 30) && !s->still)
+    if (!has_deadline && chance(s, 30) && !s->still)
         buf_printf(b, " run_time=%llus", 1 + (unsigned long long)below(s, 300));
     buf_append_text(b, "\n");
     for (uint32_t i = 0; s->alternatives && i < below(s, 3); i++) {

@@ -17,6 +17,8 @@ struct sequence {
 #define SEED_MORE ((uint64_t)1 << 20)
 /* Seeds from here on come to rest at their end, and are looked at there. */
 #define SEED_STILL ((uint64_t)1 << 21)
+/* Seeds from here on have bids with deadlines; about every second one loses nodes, too. */
+#define SEED_DEADLINE ((uint64_t)1 << 22)
 void sequence_make(struct sequence *q, uint64_t seed, size_t steps);
 void sequence_fini(struct sequence *q);
 /* All of it as the text of a scenario file. */

@@ -62,6 +62,7 @@ struct track {
     udollar quoted; /* a deadline: what it costs at most */
     time_ms latest; /* start of its placeholder */
     bool committed;
+    bool spoiled; /* it lost a place by something else than price: a promise may be late */
     udollar stay;      /* before the last batch */
     time_ms cut_at;    /* its limit was cut last; 0 never */
     time_ms out_since; /* below the posted price without a break since; 0 not so */
