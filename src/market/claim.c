@@ -8,6 +8,17 @@ static time_ms leave_time(const struct market *m, const struct lease *l)
     return m->bids[l->bid].notice + m->settings[SETTING_KILL_MS];
 }
 
+/* Until those who were told to go have left it. */
+static time_ms node_wait(const struct market *m, uint32_t node)
+{
+    const struct node *n = &m->nodes[node];
+    time_ms wait = 0;
+    for (uint32_t i = 0; n->vacating && i < n->lease_count; i++)
+        if (m->leases[n->leases[i]].state == LEASE_VACATING)
+            wait = MAX(wait, m->leases[n->leases[i]].vacate_by - m->now);
+    return wait;
+}
+
 /* Price cannot have it gone by `at`. Those that run in a claim are counted by that. */
 static bool lease_stays(const struct market *m, const struct lease *l, time_ms at)
 {
@@ -41,13 +52,26 @@ static void room_fill(struct room *r)
     *r = (struct room){0};
 }
 
-/* Takes what stays on the node at that time, one lease left out; false where it overlaps. */
-static bool take_staying(const struct market *m, uint32_t node, time_ms at, uint32_t except, struct room *r)
+/* lease_stays, and whoever could not be gone by then even if told now: nobody new may count on its place. */
+static bool lease_remains(const struct market *m, const struct lease *l, time_ms at)
+{
+    bool there = (l->state == LEASE_ASSIGNED || l->state == LEASE_RUNNING) && !l->claim;
+    return lease_stays(m, l, at) || (there && at > m->now && lease_lingers(m, l, at));
+}
+
+struct instant {
+    time_ms at;
+    uint32_t except; /* a lease that does not count */
+};
+typedef bool lease_counts(const struct market *m, const struct lease *l, time_ms at);
+
+/* Takes those of the node that count then, one lease left out; false where they overlap. */
+static bool take_those(const struct market *m, uint32_t node, struct instant w, lease_counts *counts, struct room *r)
 {
     const struct node *n = &m->nodes[node];
     for (uint32_t i = 0; i < n->lease_count; i++) {
         const struct lease *l = &m->leases[n->leases[i]];
-        if (n->leases[i] == except || !lease_stays(m, l, at))
+        if (n->leases[i] == w.except || !counts(m, l, w.at))
             continue;
         for (uint32_t j = 0; j < l->placement_count; j++) {
             if (l->nodes[j] != node || l->gone[j])
@@ -58,6 +82,12 @@ static bool take_staying(const struct market *m, uint32_t node, time_ms at, uint
         }
     }
     return true;
+}
+
+/* Takes what stays on the node at that time, one lease left out; false where it overlaps. */
+static bool take_staying(const struct market *m, uint32_t node, time_ms at, uint32_t except, struct room *r)
+{
+    return take_those(m, node, (struct instant){at, except}, lease_stays, r);
 }
 
 static const struct node_claims *claims_on(const struct market *m, uint32_t node)
@@ -139,7 +169,7 @@ static bool fits_beside(const struct market *m, uint32_t node, const struct stan
 {
     struct room now = *s->room, then = room_empty(&m->nodes[node].spec.amounts);
     struct market_placement p = *s->replica;
-    if (!take_staying(m, node, w.at, s->c->lease, &then))
+    if (!take_those(m, node, (struct instant){w.at, s->c->lease}, lease_remains, &then))
         return false;
     for (int64_t i = 0; i < s->count; i++) {
         if (!room_fits(&now, &p, &p.gpus) || !room_holds(&then, &p))
@@ -148,17 +178,6 @@ static bool fits_beside(const struct market *m, uint32_t node, const struct stan
         room_take(&then, &p);
     }
     return take_claims(m, node, w, &then);
-}
-
-/* Until those who were told to go have left it. */
-static time_ms node_wait(const struct market *m, uint32_t node)
-{
-    const struct node *n = &m->nodes[node];
-    time_ms wait = 0;
-    for (uint32_t i = 0; n->vacating && i < n->lease_count; i++)
-        if (m->leases[n->leases[i]].state == LEASE_VACATING)
-            wait = MAX(wait, m->leases[n->leases[i]].vacate_by - m->now);
-    return wait;
 }
 
 bool claim_allows(const struct market *m, uint32_t node, const struct stand *s)
@@ -263,7 +282,7 @@ static bool stands_beside(const struct market *m, const struct standing *s, uint
         struct moment w = {.at = MAX(c->from, during->from), .except = during->except};
         if (here->items[i] == during->except || c->to <= during->from || c->from >= during->to)
             continue;
-        if (!take_staying(m, node, w.at, s->lease, &r) || !take_standing(s, node, &r) || !take_claims(m, node, w, &r))
+        if (!take_those(m, node, (struct instant){w.at, s->lease}, lease_remains, &r) || !take_standing(s, node, &r) || !take_claims(m, node, w, &r))
             return false;
     }
     return true;

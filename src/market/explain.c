@@ -315,7 +315,7 @@ static bool starts_at(const struct market *m, struct scratch *s, const struct bi
     struct bid at = *bid;
     const struct class *class = &m->classes[bid->class];
     enum promise_start start = bid->promise ? promise_start_at(m, bid, &limit) : START_COMPETES;
-    if (start != START_COMPETES)
+    if (start != START_COMPETES || bid->parked)
         return start == START_NOW;
     at.limit = limit;
     at.value = value_at(class_form(m, class), bid->limits, limit);
@@ -456,7 +456,7 @@ bool market_why(const struct market *m, market_id bid, struct market_why *ret)
     ret->ahead = b->waiting ? tree_rank(m, class->waiting, b) : 0;
     if (bid_is_promised(m, b))
         why_promise(m, b, ret);
-    else if (!b->parked)
+    else if (!b->parked || b->promise)
         why_limit(m, b, ret);
     if (b->earliest > m->now)
         ret->soonest = b->earliest;

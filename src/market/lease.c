@@ -207,6 +207,23 @@ static void lease_withdraw(struct market *m, uint32_t lease)
     bid_wait(m, bid);
 }
 
+/* Those who are still to leave its nodes hold it up: what it is promised counts from then. */
+static void lease_await(struct market *m, uint32_t lease)
+{
+    struct lease *l = &m->leases[lease];
+    l->crowded = lease_is_blocked(m, l);
+    time_ms wait = 0;
+    for (uint32_t i = 0; l->crowded && m->pools[l->pool].claims && i < l->placement_count; i++) {
+        const struct node *n = &m->nodes[l->nodes[i]];
+        for (uint32_t j = 0; j < n->lease_count; j++)
+            if (m->leases[n->leases[j]].state == LEASE_VACATING)
+                wait = MAX(wait, m->leases[n->leases[j]].vacate_by - m->now);
+    }
+    l->protected_until = add_checked(l->protected_until, wait);
+    if (l->firm && !l->claim)
+        l->term_until = add_checked(l->term_until, wait);
+}
+
 void lease_open(struct market *m, uint32_t bid, struct plan *plan)
 {
     for (uint32_t i = 0; i < plan->site.victim_count; i++)
@@ -227,6 +244,7 @@ void lease_open(struct market *m, uint32_t bid, struct plan *plan)
     if (m->leases[lease].firm && b->on_curve)
         ladder_remove(m, bid);
     lease_seat(m, lease);
+    lease_await(m, lease);
     if (m->pools[plan->site.pool].claims)
         m->leases[lease].protected_until = MIN(m->leases[lease].protected_until, claim_bound(m, &m->leases[lease]));
     ARRAY_RESERVE(m->fresh, m->fresh_count, m->fresh_capacity);
@@ -241,7 +259,7 @@ void leases_tell(struct market *m)
         if (!l->fresh)
             continue;
         l->fresh = false;
-        l->blocked = lease_is_blocked(m, l);
+        l->blocked = l->crowded && lease_is_blocked(m, l);
         seats_update(m, lease); /* it has a stay bonus from here on */
         tell_allocated(m, lease);
     }

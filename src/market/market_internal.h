@@ -223,6 +223,7 @@ struct lease {
     bool blocked;  /* something still vacates its nodes */
     bool waits;    /* its bid waits again when it has vacated */
     bool fresh;    /* opened in this batch: nobody was told yet */
+    bool crowded;  /* … when somebody was still to leave there; who is told later is not in its way */
     bool *gone;    /* a placement whose replica has ended */
     enum market_release reason;
     time_ms protected_until, term_until, vacate_by, accrued_to, line_from;

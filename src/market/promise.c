@@ -262,8 +262,8 @@ enum promise_start promise_start_at(const struct market *m, const struct bid *b,
     if (offer_holds(m, &p, &o)) {
         *limit = early_limit(m, &p, &o);
         bool late = o.from - leave_time(m, b) <= m->now;
-        bool idle = late && m->now >= p.earliest && claim_is_idle(m, &o.site, 0, m->now + (o.to - o.from));
-        start = idle || o.from <= m->now ? START_NOW : late ? START_LATER : START_COMPETES;
+        bool idle = late && m->now >= p.earliest && !b->held && claim_is_idle(m, &o.site, 0, m->now + (o.to - o.from));
+        start = idle || (o.from <= m->now && !b->held) ? START_NOW : late ? START_LATER : START_COMPETES;
     }
     offer_fini(&o);
     return start;

@@ -229,6 +229,17 @@ static void units_append(struct buf *out, int64_t milli, const char *unit)
     buf_printf(out, " %s%s", unit, milli == 1000 ? "" : "s");
 }
 
+static void deadline_sentence(const struct market_why *why, const char *unit, struct buf *out)
+{
+    buf_append_text(out, "It is promised to be done by its deadline for at most ");
+    money_append(out, why->most);
+    buf_append_text(out, ": it starts by ");
+    time_append(out, why->latest);
+    buf_append_text(out, ", and before that where a place costs at most ");
+    rate_append(out, why->locked, unit);
+    buf_append_text(out, "-hour.");
+}
+
 /* The sentence that says what stands in the way; others are named as a class alone. */
 static void obstacle_sentence(const struct market_why *why, const char *unit, struct str pool,
                               struct buf *out)
@@ -297,11 +308,7 @@ static void obstacle_sentence(const struct market_why *why, const char *unit, st
         buf_append_text(out, "Its owner paused it: it competes again when it is resumed.");
         return;
     case OBSTACLE_DEADLINE:
-        buf_append_text(out, "It is promised to be done by its deadline for at most ");
-        money_append(out, why->most);
-        buf_append_text(out, ", and starts before its slot where a place costs at most ");
-        rate_append(out, why->locked, unit);
-        buf_append_text(out, "-hour.");
+        deadline_sentence(why, unit, out);
         return;
     }
 }

@@ -114,7 +114,7 @@ static void future_of(struct scenario *s, struct copy *c, struct buf *out)
 /* Invariant 45. Two batches without a command are the measure. */
 static void probe_cancel(struct scenario *s, struct track *t)
 {
-    if (t->state != TRACK_WAITING)
+    if (t->state != TRACK_WAITING || t->spec.kind == BID_DEADLINE) /* a promise that is given up was a sale */
         return;
     struct copy one = copy_take(s), two = copy_take(s);
     struct market_command add = another(t),
