@@ -7,7 +7,7 @@ static const char *const state_names[] = {"waiting", "assigned", "ready",
                                           "running", "vacating", "over"};
 static const char *const obstacle_names[] = {"none",      "no_node",    "price",  "menu",
                                              "protected", "contiguity", "budget", "window",
-                                             "held",      "forward",    "paused", "power"};
+                                             "held",      "forward",    "paused", "power", "owner", "deadline"};
 static const char *const release_names[] = {"ended",     "cancelled", "preempted",
                                             "node_lost", "drained",   "budget"};
 
