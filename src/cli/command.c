@@ -65,7 +65,7 @@ const struct cli_command cli_commands[] = {
      "Lists the live workloads: state, size, limit, price now, age.\n",
      "  tessera queue --watch\n",
      {{"project", 'p', "NAME", "of one project"},
-      {"state", 0, "NAME", "waiting, assigned, running, preempting, finished, failed, cancelled, rejected"},
+      {"state", 0, "NAME", "waiting, assigned, running, preempting, finished, failed, cancelled, rejected, paused"},
       {"all", 'a', NULL, "ended ones too"},
       {"watch", 'w', NULL, "print again at every change"}},
      0, 0, command_queue},
