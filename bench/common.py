@@ -115,8 +115,8 @@ def background(mode, **options):
 
 
 @contextlib.contextmanager
-def floor_server():
-    with subprocess.Popen([str(BUILD / "bench" / "floor")], stdout=subprocess.PIPE, text=True) as process:
+def floor_server(answer_bytes=0):
+    with subprocess.Popen([str(BUILD / "bench" / "floor"), str(answer_bytes)], stdout=subprocess.PIPE, text=True) as process:
         try:
             yield int(process.stdout.readline()), process.pid
         finally:

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* load MODE --port P --key KEY [--connections N] [--seconds S] [--nodes N] [--batch N] [--ids FILE]
- * [--interval S] [--seed N]. Modes: submit, check, register, fill, renew, agents (load.h). */
+ * [--interval S] [--seed N] [--path P] [--body FILE].
+ * Modes: submit, check, register, fill, renew, agents, call (load.h). */
 #include "load.h"
 
 #include <errno.h>
@@ -101,6 +102,7 @@ static const struct mode {
 } modes[] = {
     {"submit", load_submit}, {"check", load_check}, {"register", load_register},
     {"fill", load_fill},     {"renew", load_renew}, {"agents", load_agents},
+    {"call", load_call},
 };
 
 static bool take_option(struct load_arguments *a, const char *name, const char *value)
@@ -117,6 +119,10 @@ static bool take_option(struct load_arguments *a, const char *name, const char *
         a->nodes = (unsigned)strtoul(value, NULL, 10);
     else if (strcmp(name, "--batch") == 0)
         a->batch = (unsigned)strtoul(value, NULL, 10);
+    else if (strcmp(name, "--path") == 0)
+        a->path = value;
+    else if (strcmp(name, "--body") == 0)
+        a->body = value;
     else if (strcmp(name, "--ids") == 0)
         a->ids = value;
     else if (strcmp(name, "--interval") == 0)
@@ -130,8 +136,13 @@ static bool take_option(struct load_arguments *a, const char *name, const char *
 
 int main(int argc, char **argv)
 {
-    struct load_arguments a = {.interval_s = 60, .connections = 64, .nodes = 1000, .batch = 500,
-                               .seconds = 5, .seed = 1, .key = ""};
+    struct load_arguments a = {.interval_s = 60,
+                               .connections = 64,
+                               .nodes = 1000,
+                               .batch = 500,
+                               .seconds = 5,
+                               .seed = 1,
+                               .key = ""};
     for (int i = 2; i < argc; i += 2)
         if (i + 1 == argc || !take_option(&a, argv[i], argv[i + 1])) {
             fprintf(stderr, "load: %s is no option or lacks its value\n", argv[i]);

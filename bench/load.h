@@ -9,6 +9,7 @@
 struct load_arguments {
     int port, interval_s;
     const char *key;
+    const char *path, *body; /* call */
     const char *ids; /* file of ids, one a line: written by register, submit and fill, else read */
     unsigned connections, nodes, batch;
     double seconds;
@@ -19,7 +20,8 @@ int load_submit(const struct load_arguments *a);   /* load_submit.c */
 int load_check(const struct load_arguments *a);    /* every id of the file is known to the server */
 int load_register(const struct load_arguments *a); /* load_fleet.c */
 int load_fill(const struct load_arguments *a);
-int load_renew(const struct load_arguments *a); /* until SIGTERM */
+int load_renew(const struct load_arguments *a);  /* until SIGTERM */
+int load_call(const struct load_arguments *a);   /* load_call.c */
 int load_agents(const struct load_arguments *a); /* load_agents.c; until SIGTERM */
 
 /* ---- shared */
