@@ -143,7 +143,7 @@ def prices(c):
 def quotes(c):
     text = c.run("quote", HELLO).stdout
     has(text, "hello-gang: 2 replicas, preemptible", "as it stands", "$0.04000", "$0.02000", "any rack",
-        "it is preemptible already", "it takes any already", "its price would be the same")
+        "it is preemptible already", "it takes any already", "it does not say how long it runs (run_time)")
     has(c.run("quote", "--cpus", "0.25", "--limit", "0.001", "--", "true").stdout, "as it stands", "not at this limit")
     quote = plain(c, "quote", "--cpus", "0.25", "--", "true")
     assert quote["lines"][0]["freedom"] == "as_is" and quote["kind"] == "firm", quote
