@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every command against a real server with agents: what people read, --json, exit codes."""
 import contextlib
+import datetime
 import json
 import os
 import re
@@ -149,6 +150,23 @@ def quotes(c):
     assert quote["lines"][0]["freedom"] == "as_is" and quote["kind"] == "firm", quote
 
 
+def due(c, seconds):
+    by = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
+    task = c.folder / "due.yaml"
+    task.write_text("resources: {cpus: 0.25}\nrun: 'true'\nmarket: {limit: 0.5, preemptible: true, run_time: 60s, "
+                    f"finish_by: {by:%Y-%m-%dT%H:%M:%SZ}}}\n")
+    return str(task)
+
+
+def promises(c):
+    quote = plain(c, "quote", due(c, 3600))
+    line = quote["lines"][0]
+    assert quote["kind"] == "deadline" and line["promised"] and line["latest_start_ms"] < line["finish_by_ms"], quote
+    work = c.run("submit", due(c, 3600)).stdout.strip()
+    assert c.wait_state(work, "finished")["cost_udollar"] <= line["most_udollar"], quote
+    has(expect(c, 2, "submit", due(c, 20)).stderr, "deadline_ms: ", "allowed is")
+
+
 def waits(c):
     holder = submit(c, "--nodes", "4", "--cpus", "0.5", "--limit", "0.5", "--", "sleep", "1000")
     c.wait_state(holder, "running")
@@ -217,8 +235,8 @@ def refusals(c):
     assert done.returncode == 3, done
 
 
-PARTS = (runs, run_of_what_is_cancelled, interrupted, files_go_along, looks, quotes, prices, waits, watches, operates, projects_and_keys, refusals,
-         run_through_a_restart)
+PARTS = (runs, run_of_what_is_cancelled, interrupted, files_go_along, looks, quotes, promises, prices, waits, watches, operates, projects_and_keys,
+         refusals, run_through_a_restart)
 
 with Cluster(agents=4, cpus="0.5", memory="256MiB") as cluster:
     for part in PARTS:
