@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the engine and the market refuse, in words: `field: what is wrong, what is allowed`. */
 #include "server/api_internal.h"
+#include "wire/unit.h"
 
 #include <errno.h>
 #include <string.h>
@@ -107,14 +108,26 @@ static void impossible_text(const struct engine *e, const struct engine_outcome 
     }
 }
 
+static void bound_text(const struct engine_outcome *outcome, struct buf *out)
+{
+    static const char *const before[] = {"", ", allowed is ", " to "};
+    struct str field = str_from(outcome->field);
+    bool times = str_is(field, "deadline_ms") || str_is(field, "earliest_ms");
+    for (size_t i = 0; i < ARRAY_COUNT(before); i++) {
+        buf_append_text(out, before[i]);
+        if (times)
+            time_print(out, outcome->numbers[i]);
+        else
+            buf_printf(out, "%lld", (long long)outcome->numbers[i]);
+    }
+}
+
 static void refusal_text(const struct engine *e, const struct engine_outcome *outcome,
                          struct buf *out)
 {
-    const int64_t *n = outcome->numbers;
     switch (outcome->refusal) {
     case REFUSED_BOUND:
-        buf_printf(out, "%lld, allowed is %lld to %lld", (long long)n[0], (long long)n[1],
-                   (long long)n[2]);
+        bound_text(outcome, out);
         break;
     case REFUSED_UNKNOWN:
         unknown_text(e, outcome->field, out);
