@@ -16,9 +16,9 @@
 
 /* Moves whenever equal commands may be decided otherwise (here, in the market, or in how the journal
  * is decoded); a server starts only from a snapshot with nothing after it where it differs. */
-#define ENGINE_VERSION 2u
+#define ENGINE_VERSION 3u
 /* Of the bytes of a snapshot; older ones, from 1 on, are read too. */
-#define ENGINE_FORMAT 2u
+#define ENGINE_FORMAT 3u
 
 struct engine;
 /* Never 0, never reused; each kind of thing counts for itself. A workload's is its bid's. */

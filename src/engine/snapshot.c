@@ -164,7 +164,7 @@ static void code_key(struct codec *c, struct key *k)
     code_i64(c, &v->expires);
     code_bool(c, &v->revoked);
     code_i64(c, &v->revoked_at);
-    if (c->format >= 2)
+    if (c->format >= 3)
         code_str(c, &v->name);
 }
 
@@ -480,8 +480,10 @@ static void code_workload(struct codec *c, struct workload *w)
         return;
     code_bool(c, &w->view.instance);
     code_bool(c, &w->view.paused);
-    code_u32(c, &w->failures);
-    code_ref(c, &w->view.reservation, 0, c->e->reservation_count);
+    if (c->format >= 3) {
+        code_u32(c, &w->failures);
+        code_ref(c, &w->view.reservation, 0, c->e->reservation_count);
+    }
     code_uses(c, w);
 }
 
@@ -591,10 +593,10 @@ static void code_state(struct codec *c)
     code_principals(c);
     code_nodes(c);
     code_keys(c);
-    if (c->format >= 2) {
+    if (c->format >= 2)
         code_objects(c);
+    if (c->format >= 3)
         code_reservations(c);
-    }
     code_workloads(c);
     code_ended(c);
     code_recent(c);

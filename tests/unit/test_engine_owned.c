@@ -330,6 +330,30 @@ static void test_reservations_that_are_refused(void **state)
     world_fini(&w);
 }
 
+/* A node, a key, a volume, an instance that uses it and is being paused, a workload beside it: as format 2 wrote them. */
+static void test_an_older_snapshot_is_read(void **state)
+{
+    (void)state;
+    unsigned char bytes[4096];
+    unsigned byte;
+    size_t size = 0;
+    FILE *file = fopen(getenv("TEST_SNAPSHOT"), "r");
+    assert_non_null(file);
+    for (; size < sizeof bytes && fscanf(file, "%2x", &byte) == 1; size++)
+        bytes[size] = (unsigned char)byte;
+    fclose(file);
+    struct unpack in = unpack_from((struct str){(const char *)bytes, size});
+    struct engine *e = engine_restore(&in);
+    assert_non_null(e);
+    assert_int_equal(in.at, in.size);
+    engine_check(e);
+    assert_int_equal(engine_workload(e, 1)->state, WORKLOAD_PREEMPTING);
+    assert_true(engine_workload(e, 1)->paused);
+    assert_true(str_is(engine_object(e, 1)->name, "data"));
+    assert_int_equal(engine_key_count(e), 1);
+    engine_free(e);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +366,7 @@ int main(void)
         cmocka_unit_test(test_a_reservation_from_end_to_end),
         cmocka_unit_test(test_reservations_that_are_refused),
         cmocka_unit_test(test_an_instance_that_ends_is_started_again),
+        cmocka_unit_test(test_an_older_snapshot_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
