@@ -194,6 +194,7 @@ struct engine_workload {
     enum engine_workload_state state;
     enum engine_reason reason;
     bool preemptible, freeze;   /* freeze: must never run twice (on_lost_contact) */
+    bool due;                   /* it has a deadline */
     uint32_t attempt;           /* the newest; 0 before the first allocation */
     uint32_t nodes;             /* replicas */
     udollar limit;              /* per unit-hour, of the first alternative */
@@ -450,6 +451,7 @@ enum engine_event_type {
     ENGINE_EVENT_OBJECT_DELETED,
     ENGINE_EVENT_WORKLOAD_REQUEST,    /* another request of a paused workload */
     ENGINE_EVENT_RESERVATION,         /* value: its id, state: enum market_reservation_state, text: its name */
+    ENGINE_EVENT_WORKLOAD_QUOTED,     /* with a deadline; value: it is promised, for at most `amount`, and starts by `from` */
     ENGINE_EVENT_TYPE_COUNT,
 };
 

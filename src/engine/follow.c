@@ -326,6 +326,18 @@ static void gap(struct engine *e, const struct market_event *m)
     event->bound = m->gap.bound;
 }
 
+static void quoted(struct engine *e, const struct workload *w, const struct market_event *m)
+{
+    if (w == NULL || workload_state_ended(w->view.state))
+        return;
+    struct engine_event *event = workload_event(e, ENGINE_EVENT_WORKLOAD_QUOTED, w);
+    event->pool = m->quoted.pool;
+    event->amount = m->quoted.most;
+    event->from = m->quoted.latest;
+    event->deadline = m->quoted.deadline;
+    event->value = m->quoted.committed;
+}
+
 void engine_follow(struct engine *e, const struct market_event *m)
 {
     struct workload *w = m->bid ? workload_find(e, m->bid) : NULL;
@@ -366,7 +378,9 @@ void engine_follow(struct engine *e, const struct market_event *m)
         resized(e, w, m);
         break;
     case EVENT_BLOCK_POSTED: /* a price for one project alone: its quotes and bills say it */
-    case EVENT_QUOTED: /* of what no command of the engine asks for yet */
+        break;
+    case EVENT_QUOTED:
+        quoted(e, w, m);
         break;
     case EVENT_RESERVED:
         reservation_follow(e, m);

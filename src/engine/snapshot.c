@@ -483,6 +483,7 @@ static void code_workload(struct codec *c, struct workload *w)
     if (c->format >= 3) {
         code_u32(c, &w->failures);
         code_ref(c, &w->view.reservation, 0, c->e->reservation_count);
+        code_bool(c, &w->view.due);
     }
     code_uses(c, w);
 }

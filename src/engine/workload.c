@@ -189,6 +189,7 @@ static void workload_submitted(struct workload *w, const struct engine_submit *s
     v->project = s->project;
     v->key = s->key;
     v->preemptible = s->preemptible;
+    v->due = s->deadline != 0;
     v->freeze = s->freeze;
     v->nodes = s->nodes;
     v->units_milli = units_asked(s);

@@ -430,6 +430,7 @@ struct market_event {
             udollar most;        /* Q: for the declared work, with transfer */
             time_ms latest;      /* start of its placeholder */
             market_id pool;
+            time_ms deadline;
             bool committed;      /* false: above its limit, it stands as an ordinary bid without promise */
         } quoted;
         struct {

@@ -201,11 +201,12 @@ struct refusal promise_refusal(const struct market *m, const struct market_bid *
 
 /* ---- admission ------------------------------------------------------------------------------------------------ */
 
-static void tell(struct market *m, uint32_t bid, const struct offer *o)
+static void tell(struct market *m, uint32_t bid, time_ms deadline, const struct offer *o)
 {
     struct market_event *e = event_add(m, EVENT_QUOTED, bid);
     e->quoted.most = o->most;
     e->quoted.latest = o->from;
+    e->quoted.deadline = deadline;
     e->quoted.pool = o->line ? m->pools[o->line->pool].id : 0;
     e->quoted.committed = bid_is_promised(m, &m->bids[bid]);
 }
@@ -276,7 +277,7 @@ static void promise_try(struct market *m, struct promise *p)
     offer_find(m, &c, p, &o);
     if (offer_holds(m, p, &o))
         promise_commit(m, p, &o);
-    tell(m, p->bid, &o);
+    tell(m, p->bid, p->deadline, &o);
     offer_fini(&o);
 }
 
@@ -459,8 +460,9 @@ static void promise_lose(struct market *m, struct promise *p)
     const struct claim *c = &m->calendar->claims[p->claim];
     struct offer o = {.most = p->most, .from = c->from};
     uint32_t bid = p->bid;
+    time_ms deadline = p->deadline;
     promise_end(m, bid);
-    tell(m, bid, &o);
+    tell(m, bid, deadline, &o);
 }
 
 /* ---- in time ------------------------------------------------------------------------------------------------------------- */

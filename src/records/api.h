@@ -48,7 +48,7 @@ struct api_step {
 };
 
 struct api_workload {
-    struct str id, name, project, state, kind; /* kind: preemptible, firm */
+    struct str id, name, project, state, kind; /* kind: preemptible, firm, deadline */
     int64_t attempt, nodes, units_milli;
     struct str pool;                           /* name of the pool it stands in */
     int64_t limit_udollar_per_hour;            /* per unit */

@@ -42,7 +42,7 @@ static const struct field api_workload_fields[] = {
     TEXT(W, project, KEEP, "Name of the project that pays."),
     TEXT(W, state, KEEP,
          "waiting, assigned, running, preempting, finished, failed, cancelled or rejected."),
-    TEXT(W, kind, KEEP, "preemptible or firm."),
+    TEXT(W, kind, KEEP, "preemptible, firm or deadline."),
     COUNT(W, attempt, KEEP, NULL, "Attempt, from 1."),
     COUNT(W, nodes, KEEP, "replicas", "Replicas."),
     COUNT(W, units_milli, KEEP, "unit/1000", "Units that it holds, or asks for."),

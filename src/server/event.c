@@ -2,6 +2,7 @@
 #include "server/event.h"
 
 #include "base/memory.h"
+#include "wire/unit.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -49,6 +50,7 @@ const char *event_type_name(enum engine_event_type type)
         [ENGINE_EVENT_OBJECT_DELETED] = "object_deleted",
         [ENGINE_EVENT_WORKLOAD_REQUEST] = "workload_request",
         [ENGINE_EVENT_RESERVATION] = "reservation",
+        [ENGINE_EVENT_WORKLOAD_QUOTED] = "workload_quoted",
     };
     return NAME_OF(names, type);
 }
@@ -58,6 +60,11 @@ const char *workload_state_name(enum engine_workload_state state)
     static const char *const names[] = {"waiting", "assigned", "running", "preempting", "finished", "failed", "cancelled", "rejected",
                                         "paused"};
     return NAME_OF(names, state);
+}
+
+const char *workload_kind_name(bool due, bool preemptible)
+{
+    return due ? "deadline" : preemptible ? "preemptible" : "firm";
 }
 
 static const char *node_state_name(int64_t state)
@@ -434,6 +441,16 @@ static struct str reservation_text(const struct engine_event *event, struct aren
     return text_made(arena, "reservation %.*s %s", STR_ARGS(event->text), NAME_OF(words, event->state));
 }
 
+static struct str quoted_text(const struct engine_event *event, struct arena *arena)
+{
+    _cleanup_buf_ struct buf by = BUF_INIT(64), latest = BUF_INIT(64);
+    if (!event->value)
+        return STR("has no promise to be done by its deadline: it runs where it can");
+    time_print(&by, event->deadline);
+    time_print(&latest, event->from);
+    return text_made(arena, "promised to be done by %s for at most %s: starts by %s", buf_text(&by), money(event->amount).text, buf_text(&latest));
+}
+
 static struct str owned_text(const struct engine_event *event, const struct api_event *out, struct arena *arena)
 {
     switch ((int)event->type) {
@@ -450,6 +467,8 @@ static struct str owned_text(const struct engine_event *event, const struct api_
         return STR("has another request from now on");
     case ENGINE_EVENT_RESERVATION:
         return reservation_text(event, arena);
+    case ENGINE_EVENT_WORKLOAD_QUOTED:
+        return quoted_text(event, arena);
     default:
         return STR("");
     }

@@ -11,6 +11,8 @@
 /* Type name in the stream: "workload_started", "price_posted", "charged", "ledger_entry", … */
 const char *event_type_name(enum engine_event_type type);
 const char *workload_state_name(enum engine_workload_state state);
+/* Of a bid: preemptible, firm or deadline. */
+const char *workload_kind_name(bool due, bool preemptible);
 const char *reservation_state_name(enum market_reservation_state state);
 /* "preempted", "node_lost", … */
 const char *reason_name(enum engine_reason reason);

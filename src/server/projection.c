@@ -103,7 +103,7 @@ static void submitted_fill(const struct projection *p, struct table_workload *ro
     if (p->submit == NULL)
         return;
     row->name = p->submit->name;
-    row->kind = str_from(p->submit->preemptible ? "preemptible" : "firm");
+    row->kind = str_from(workload_kind_name(p->submit->deadline != 0, p->submit->preemptible));
     row->request = request_json(p->submit->request, p->arena);
 }
 
@@ -232,7 +232,7 @@ int projection_put(struct tables *tables, const struct projection *p, struct err
     struct api_event shown;
     event_render_named(p->key, p->event, p->names, p->arena, &shown);
     int r = workload_put(tables, p, &shown, err);
-    if (r == 0 && p->event->type <= ENGINE_EVENT_WORKLOAD_CHANGED)
+    if (r == 0 && (p->event->type <= ENGINE_EVENT_WORKLOAD_CHANGED || p->event->type == ENGINE_EVENT_WORKLOAD_QUOTED))
         r = step_put(tables, p, &shown, err);
     if (r == 0)
         r = special_put(tables, p, err);

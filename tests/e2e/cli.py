@@ -164,7 +164,8 @@ def promises(c):
     assert quote["kind"] == "deadline" and line["promised"] and line["latest_start_ms"] < line["finish_by_ms"], quote
     work = c.run("submit", due(c, 3600)).stdout.strip()
     assert c.wait_state(work, "finished")["cost_udollar"] <= line["most_udollar"], quote
-    has(expect(c, 2, "submit", due(c, 20)).stderr, "deadline_ms: ", "allowed is")
+    has(c.run("status", work).stdout, "deadline, at most", "promised to be done by", "for at most $0.0001")
+    has(expect(c, 2, "submit", due(c, 20)).stderr, "Z, allowed is 20")
 
 
 def waits(c):

@@ -93,6 +93,11 @@ static struct engine_command random_submit(struct play *p, size_t slot)
     c.submit.instance = one_in(p, 3);
     if (c.submit.instance)
         c.submit.name = str_from(instance_names[draw(p, 8)]);
+    if (one_in(p, 5)) {
+        c.submit.run_time = (time_ms)draw(p, 30000);
+        c.submit.earliest = one_in(p, 2) ? p->w.now + (time_ms)draw(p, 20000) : 0;
+        c.submit.deadline = p->w.now + (time_ms)draw(p, 300000);
+    }
     random_objects(p, slot, &c.submit.objects, &c.submit.object_count);
     if (one_in(p, 6) && engine_reservation_count(p->w.e))
         c.submit.reservation = engine_reservation_at(p->w.e, engine_reservation_count(p->w.e) - 1)->name;
