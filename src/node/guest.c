@@ -69,6 +69,12 @@ static bool has_program(const char *name)
     return false;
 }
 
+static pid_t clone_guest(void)
+{
+    unsigned long flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP | SIGCHLD;
+    return (pid_t)syscall(SYS_clone, flags, NULL, NULL, NULL, 0);
+}
+
 /* ---- the image ---- */
 
 static int users_of(const char *image, uint32_t *ret, struct error *err)
@@ -84,6 +90,19 @@ static int users_of(const char *image, uint32_t *ret, struct error *err)
     return rc;
 }
 
+/* Below a changed root, and where user namespaces are turned off, there are none. */
+static int try_namespaces(struct error *err)
+{
+    pid_t process = clone_guest();
+    if (process == 0)
+        _exit(0);
+    if (process < 0)
+        return error_set(err, -ENOENT, "no namespaces of its own: %s", strerror(errno));
+    while (waitpid(process, NULL, 0) < 0 && errno == EINTR)
+        ;
+    return 0;
+}
+
 int guest_possible(const char *image, struct error *err)
 {
     static const char *const programs[] = {"ip", "nsenter", "mount"};
@@ -93,7 +112,8 @@ int guest_possible(const char *image, struct error *err)
     for (size_t i = 0; i < ARRAY_COUNT(programs); i++)
         if (!has_program(programs[i]))
             return error_set(err, -ENOENT, "the program %s is missing", programs[i]);
-    return users_of(image, &users, err);
+    int rc = try_namespaces(err);
+    return rc ? rc : users_of(image, &users, err);
 }
 
 /* ---- disk and volumes ---- */
@@ -255,12 +275,6 @@ static void be_guest(const struct guest *g, struct str resolvers, const int cont
         _exit(1);
     (void)syscall(SYS_close_range, CONTROL + 1U, ~0U, 0);
     guest_init(g, resolvers, CONTROL);
-}
-
-static pid_t clone_guest(void)
-{
-    unsigned long flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP | SIGCHLD;
-    return (pid_t)syscall(SYS_clone, flags, NULL, NULL, NULL, 0);
 }
 
 /* Why it could not begin: empty where it did. */

@@ -42,7 +42,8 @@ struct guest {
     size_t device_count;
 };
 
-/* Whether this machine could: the image is there, and so are the programs. -ENOENT and a reason. */
+/* Whether this machine could: the image is there, and so are the programs and the kernel's
+ * namespaces. -ENOENT and a reason. */
 int guest_possible(const char *image, struct error *err);
 
 /* When and why it has to leave. */

@@ -139,6 +139,11 @@ def commands(cluster, key):
     harness.wait("all machines are gone", lambda: not cluster.request("GET", "/v1/nodes")["nodes"][0].get("replicas"), 60)
 
 
+def bridges():
+    lines = subprocess.run(["ip", "-br", "link"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return {line.split()[0] for line in lines if line.startswith("tsr")}
+
+
 def main():
     if os.geteuid() != 0:
         harness.skip("only root makes machines")
@@ -161,16 +166,19 @@ def main():
                    for n, i in (("disk", "Block"), ("share", "File"))]
         offer = {"project": project, "region": board["region"], "instance_type": kind["fid"], "limit_price": "$1.00", "instance_quantity": 1,
                  "launch_specification": {"volumes": [], "ssh_keys": [mine["fid"]]}}
+        others = bridges()
         script = "#!/bin/bash\necho said by the script\necho $(($(cat /var/lib/startups 2>/dev/null || echo 0) + 1)) > /var/lib/startups\n"
         bid = client.call("POST", "/spot/bids", offer | {"name": "dev", "launch_specification": {
             "volumes": volumes, "ssh_keys": [mine["fid"]], "startup_script": script}}, 201)
         machine = Machine(running(client, bid)[0]["ssh_destination"], key)
+        bridge = bridges() - others
+        assert bridge, "a bridge of its own"
         inside(cluster, machine)
         machine = pause(cluster, client, bid, key)
         notice(cluster, client, client.get(f"/spot/bids/{bid['fid']}"), machine, offer)
         commands(cluster, key)
         assert list((cluster.folder / "storage").glob("vol_*.disk")), "volumes outlive the machines that had them"
-        harness.wait("its bridge is gone", lambda: "tsr" not in subprocess.run(["ip", "-br", "link"], capture_output=True, text=True, check=True).stdout, 30)
+        harness.wait("its bridge is gone", lambda: not bridge & bridges(), 30)
 
 
 main()
