@@ -77,10 +77,19 @@ static int become_root(const char *stage)
 {
     char old[PATH_MAX];
     snprintf(old, sizeof old, "%s/" OLD_ROOT, stage);
-    if (mkdir(old, 0700) < 0 || syscall(SYS_pivot_root, stage, old) < 0 || chdir("/") < 0 ||
-        umount2("/" OLD_ROOT, MNT_DETACH) < 0 || rmdir("/" OLD_ROOT) < 0)
+    if (mkdir(old, 0700) < 0)
         return -errno;
-    return 0;
+    int rc = syscall(SYS_pivot_root, stage, old) < 0 ? -errno : 0;
+    if (rc == 0 && (chdir("/") < 0 || umount2("/" OLD_ROOT, MNT_DETACH) < 0 || rmdir("/" OLD_ROOT) < 0))
+        rc = -errno;
+    /* Below a changed root "/" is no mount point and cannot be taken away: it stays underneath. Who
+     * is held in here lacks the right to change roots, and so cannot climb out. */
+    if (rc == -EINVAL)
+        rc = rmdir(old) < 0 || chdir(stage) < 0 || mount(stage, "/", NULL, MS_MOVE, NULL) < 0 ||
+                     chroot(".") < 0 || chdir("/") < 0
+                 ? -errno
+                 : 0;
+    return rc;
 }
 
 /* Covers a folder with one in memory that shows the same. */

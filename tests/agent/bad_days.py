@@ -3,6 +3,7 @@
 """Agents that are killed, stopped or cut off; holders that are killed; and work that must never tick twice at a time."""
 import contextlib
 import os
+import pathlib
 import random
 import signal
 import subprocess
@@ -104,6 +105,8 @@ def killed_holder():
     print("killed holder")
 
 
+OWN_MOUNTS = pathlib.Path(__file__).resolve().parent.parent / "own-mounts"
+
 # Machines that have mounted less than this one: what a program sees of /sys/fs/cgroup.
 MACHINES = {
     "v1": "umount /sys/fs/cgroup/unified",
@@ -115,7 +118,7 @@ MACHINES = {
 def machine(w, name):
     """A program that is ours on such a machine."""
     wrapper = w.folder / "machine"
-    wrapper.write_text(f"#!/bin/sh\nexec unshare --mount sh -c '{MACHINES[name]}; exec {os.path.abspath(PROGRAM)} \"$@\"' sh \"$@\"\n")
+    wrapper.write_text(f"#!/bin/sh\nexec {OWN_MOUNTS} sh -c '{MACHINES[name]}; exec {os.path.abspath(PROGRAM)} \"$@\"' sh \"$@\"\n")
     wrapper.chmod(0o755)
     return wrapper
 

@@ -4,7 +4,7 @@
 import os
 import sys
 
-from harness import TESSERA, Cluster, skip, wait
+from harness import SOURCE, TESSERA, Cluster, skip, wait
 from ticks import Ticks
 
 SMALL = [{"amounts": {"core_milli": 100, "memory_mib": 64}}]
@@ -64,7 +64,7 @@ def hidden_files():
         (folder / "task.yaml").write_text("workdir: .\nfile_mounts:\n  ~/deep/copy.txt: ./data.txt\nresources:\n  cpus: 0.1\n  memory: 0.0625\n"
                                           f"run: |\n  cat data.txt ~/deep/copy.txt\n  ls {folder}\n")
         wrapper = c.folder / "elsewhere"
-        wrapper.write_text(f"#!/bin/sh\nexec unshare --mount sh -c 'mount -t tmpfs none {folder} && exec {os.path.abspath(TESSERA)} \"$@\"' sh \"$@\"\n")
+        wrapper.write_text(f"#!/bin/sh\nexec {SOURCE.resolve()}/tests/own-mounts sh -c 'mount -t tmpfs none {folder} && exec {os.path.abspath(TESSERA)} \"$@\"' sh \"$@\"\n")
         wrapper.chmod(0o755)
         c.start_agent(1, program=str(wrapper))
         c.wait_nodes(1)

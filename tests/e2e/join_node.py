@@ -14,10 +14,17 @@ from harness import ENDED, SOURCE, TESSERA, Cluster, skip, wait
 NUMBER = os.getpid() % 250 + 1
 SPACE, NEAR, FAR = f"tessera-{NUMBER}", f"tsn{NUMBER}", f"tsf{NUMBER}"
 HERE, THERE = f"10.231.{NUMBER}.1", f"10.231.{NUMBER}.2"
+# Not `ip netns exec`, which sets what spreads from "/": below a changed root that is no mount point.
+INSIDE = ["nsenter", f"--net=/run/netns/{SPACE}"]
+ELSEWHERE = [*INSIDE, str(SOURCE.resolve() / "tests/own-mounts")]
 
 
 def ip(*words, check=True):
     return subprocess.run(["ip", *words], check=check, capture_output=True, text=True)
+
+
+def ip_there(*words):
+    return subprocess.run([*INSIDE, "ip", *words], check=True, capture_output=True, text=True)
 
 
 @contextlib.contextmanager
@@ -28,9 +35,9 @@ def network():
         ip("link", "add", NEAR, "type", "veth", "peer", "name", FAR, "netns", SPACE)
         ip("addr", "add", f"{HERE}/24", "dev", NEAR)
         ip("link", "set", NEAR, "up")
-        ip("-n", SPACE, "addr", "add", f"{THERE}/24", "dev", FAR)
-        ip("-n", SPACE, "link", "set", FAR, "up")
-        ip("-n", SPACE, "link", "set", "lo", "up")
+        ip_there("addr", "add", f"{THERE}/24", "dev", FAR)
+        ip_there("link", "set", FAR, "up")
+        ip_there("link", "set", "lo", "up")
         yield
     finally:
         ip("link", "del", NEAR, check=False)
@@ -42,7 +49,7 @@ def join(c, elsewhere, line):
     script = c.folder / "other-machine"
     hidden = [c.data, SOURCE.resolve(), os.path.dirname(os.path.abspath(TESSERA))]
     script.write_text("set -e\n" + "".join(f"! [ -d {path} ] || mount -t tmpfs none {path}\n" for path in hidden) + f"cd {elsewhere}\n{line}\n")
-    return c.spawn("agent-other", "ip", "netns", "exec", SPACE, "unshare", "--mount", "bash", str(script))
+    return c.spawn("agent-other", *ELSEWHERE, "bash", str(script))
 
 
 def join_bare(c, line):
@@ -51,7 +58,7 @@ def join_bare(c, line):
     bare = c.folder / "bare"
     bare.mkdir()
     script = f"mount --bind /dev/null {os.path.realpath(library)}; cd {bare}; {line}"
-    done = subprocess.run(["ip", "netns", "exec", SPACE, "unshare", "--mount", "bash", "-c", script], check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*ELSEWHERE, "bash", "-c", script], check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and "libhwloc15" in done.stderr.split("type this again")[0].split("apt-get")[-1], done
 
 
