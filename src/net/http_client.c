@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <strings.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define TIMEOUT_MS 30000
@@ -21,6 +22,7 @@ struct http_client {
     CURL *easy;
     CURLM *multi;
     char *server, *key, *pin;
+    int authority, certificate, certificate_key; /* files in memory with PEM; -1 = none */
     int connect_timeout_ms;
     bool loopback;
     atomic_bool aborted;
@@ -72,6 +74,21 @@ static int check_server(const struct http_client_options *options, bool *ret_loo
     return rc;
 }
 
+/* Not every TLS library of curl's takes PEM from memory; all take a file. */
+static int pem_file(const char *pem)
+{
+    if (pem == NULL)
+        return -1;
+    int fd = memfd_create("pem", MFD_CLOEXEC);
+    CHECK(fd >= 0);
+    for (size_t at = 0, size = strlen(pem); at < size;) {
+        ssize_t written = write(fd, pem + at, size - at);
+        CHECK(written > 0);
+        at += (size_t)written;
+    }
+    return fd;
+}
+
 int http_client_new(struct http_client **ret, const struct http_client_options *options,
                     struct error *err)
 {
@@ -87,6 +104,9 @@ int http_client_new(struct http_client **ret, const struct http_client_options *
     c->server = str_dup(server);
     c->key = options->key ? xstrdup(options->key) : NULL;
     c->pin = options->pin ? xstrdup(options->pin) : NULL;
+    c->authority = pem_file(options->authority);
+    c->certificate = pem_file(options->certificate);
+    c->certificate_key = pem_file(options->certificate_key);
     c->connect_timeout_ms =
         options->connect_timeout_ms ? options->connect_timeout_ms : CONNECT_TIMEOUT_MS;
     c->loopback = loopback;
@@ -111,6 +131,10 @@ void http_client_free(struct http_client *c)
     curl_easy_cleanup(c->easy);
     curl_multi_cleanup(c->multi);
     forget_key(c);
+    const int files[] = {c->authority, c->certificate, c->certificate_key};
+    for (size_t i = 0; i < ARRAY_COUNT(files); i++)
+        if (files[i] >= 0)
+            close(files[i]);
     xfree(c->server);
     xfree(c->pin);
     xfree(c);
@@ -260,6 +284,14 @@ static void set_body(struct http_client *c, const struct http_call *call)
     curl_easy_setopt(c->easy, CURLOPT_CUSTOMREQUEST, method);
 }
 
+static void set_file(struct http_client *c, CURLoption option, int fd)
+{
+    char path[40];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    if (fd >= 0)
+        curl_easy_setopt(c->easy, option, path);
+}
+
 static void set_safety(struct http_client *c)
 {
     CURL *easy = c->easy;
@@ -271,6 +303,9 @@ static void set_safety(struct http_client *c)
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     if (c->loopback)
         curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+    set_file(c, CURLOPT_CAINFO, c->authority);
+    set_file(c, CURLOPT_SSLCERT, c->certificate);
+    set_file(c, CURLOPT_SSLKEY, c->certificate_key);
     if (c->pin) {
         curl_easy_setopt(easy, CURLOPT_PINNEDPUBLICKEY, c->pin);
         curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);

@@ -24,6 +24,8 @@ struct http_client_options {
                            call's */
     const char *key;    /* NULL or the bearer key */
     const char *pin;    /* NULL or "sha256//…" */
+    const char *authority; /* NULL or PEM: who vouches for the server, in place of the system's */
+    const char *certificate, *certificate_key; /* NULL or PEM: who is calling */
     bool insecure;      /* allow plain http beyond loopback */
     int connect_timeout_ms; /* 0 = 10 s */
 };
