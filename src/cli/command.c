@@ -139,6 +139,18 @@ const struct cli_command cli_commands[] = {
      {{"all", 'a', NULL, "the tokens of machines that have joined, or did not in time, too"}}, 0, 0,
      command_key_list},
     {"key revoke", "ID", "end a key at once", "", NULL, {{0}}, 1, 1, command_key_revoke},
+    {"control-plane add", "NAME", "give Kubernetes clusters a control plane",
+     "A cluster that somebody asks for gets a free one, and is available once that answers /readyz. Its workers run\n"
+     "the join command when they boot. Once its cluster is deleted it goes to nobody else: remove it, and register it\n"
+     "anew when it is clean. The files hold secrets and are not shown again.\n",
+     "  tessera control-plane add k1 --kubeconfig admin.conf --join join.txt\n",
+     {{"kubeconfig", 0, "FILE", "its kubeconfig, certificates and token in it"},
+      {"join", 0, "FILE", "the command with which a worker joins, such as `kubeadm join …`"},
+      {"address", 0, "URL", "https://HOST:PORT (default: as the kubeconfig says)"},
+      {"region", 0, "NAME", "for clusters of this region alone (default: any)"},
+      {"k8s-version", 0, "VERSION", "1.34 or 1.29 (default 1.34)"}}, 1, 1, command_control_plane_add},
+    {"control-plane list", "", "control planes of Kubernetes and who has them", "", NULL, {{0}}, 0, 0, command_control_plane_list},
+    {"control-plane remove", "NAME", "take a control plane away", "Refused while a cluster has it.\n", NULL, {{0}}, 1, 1, command_control_plane_remove},
     {"instance create", "NAME", "bid for machines of your own",
      "A standing bid for whole nodes: it waits until it wins, keeps its boot disk when it has to leave, and\n"
      "comes back when it wins again. The limit is in dollars per instance-hour.\n",

@@ -93,10 +93,10 @@ static void help_overview(void)
 {
     printf("Usage: tessera COMMAND [options]\n\n%s\nPrograms:\n", cli_introduction);
     for (size_t i = 0; i < cli_program_count; i++)
-        printf("  %-20s %s\n", cli_programs[i].name, cli_programs[i].summary);
+        printf("  %-21s %s\n", cli_programs[i].name, cli_programs[i].summary);
     printf("\nCommands:\n");
     for (size_t i = 0; i < cli_command_count; i++)
-        printf("  %-20s %s\n", cli_commands[i].name, cli_commands[i].summary);
+        printf("  %-21s %s\n", cli_commands[i].name, cli_commands[i].summary);
     printf("\n`tessera COMMAND --help` tells more of each. All take:\n");
     for (size_t i = 0; i < cli_common_option_count; i++)
         help_option(&cli_common_options[i]);

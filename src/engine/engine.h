@@ -93,7 +93,7 @@ struct engine_node {
 /* Something that people keep here under a name and that workloads use: a public key, a volume, a
  * script. The engine knows whose it is and whether it is in use; what it says is its owner's. */
 enum engine_object_kind {
-    OBJECT_SSH_KEY, OBJECT_SCRIPT, OBJECT_VOLUME, OBJECT_CLUSTER, OBJECT_QUOTA, OBJECT_WEBHOOK, OBJECT_NOTE,
+    OBJECT_SSH_KEY, OBJECT_SCRIPT, OBJECT_VOLUME, OBJECT_CLUSTER, OBJECT_QUOTA, OBJECT_WEBHOOK, OBJECT_NOTE, OBJECT_CONTROL_PLANE,
     ENGINE_OBJECT_KINDS,
 };
 #define ENGINE_OBJECT_BODY_MAX (256 * 1024)

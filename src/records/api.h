@@ -252,6 +252,20 @@ struct api_project_change {
     bool budget_present, unlimited; /* one of the two */
 };
 
+struct api_control_plane_create {
+    struct str name, address, kubeconfig, join_command;
+    struct str region, k8s_version;
+};
+struct api_control_plane {
+    struct str id, name, address, region, k8s_version;
+    struct str state;   /* free, assigned, ready, used */
+    struct str cluster; /* id */
+    int64_t created_ms;
+};
+struct api_control_planes {
+    struct record_list control_planes; /* of struct api_control_plane */
+};
+
 struct api_key {
     struct str id, snippet; /* the first letters */
     struct str role;        /* admin, operator, member, viewer, agent */
@@ -334,6 +348,7 @@ extern const struct record api_node_token_record, api_node_token_made_record;
 extern const struct record api_settings_record;
 extern const struct record api_project_record, api_projects_record;
 extern const struct record api_project_create_record, api_project_change_record;
+extern const struct record api_control_plane_create_record, api_control_plane_record, api_control_planes_record;
 extern const struct record api_key_record, api_keys_record;
 extern const struct record api_key_create_record, api_key_created_record, api_whoami_record;
 extern const struct record api_entry_record, api_ledger_record, api_event_record;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "records/api.h"
+#include "records/object.h"
 #include "records/table.h"
 
 /* ---- nodes ---------------------------------------------------------------------------------------- */
@@ -119,6 +120,34 @@ static const struct field api_project_change_fields[] = {
     FLAG(api_project_change, unlimited, OMIT, "Takes its budget away: billed without limit."),
 };
 RECORD(api_project_change, "A change of a project.");
+
+static const struct field api_control_plane_create_fields[] = {
+    SHORT(api_control_plane_create, name, FIELD_REQUIRED, NAME_MOST, "Name, unique."),
+    SHORT(api_control_plane_create, address, OMIT, 1024, "Where it answers, `https://HOST:PORT`; absent: as the kubeconfig says."),
+    SHORT(api_control_plane_create, kubeconfig, FIELD_REQUIRED, OBJECT_KUBECONFIG_MOST,
+          "A kubeconfig with its certificates and token in it; read to ask whether it is ready, never shown again."),
+    SHORT(api_control_plane_create, join_command, FIELD_REQUIRED, OBJECT_JOIN_MOST, "What a worker runs, as root, to join."),
+    SHORT(api_control_plane_create, region, OMIT, NAME_MOST, "The one region of its workers; absent: any."),
+    SHORT(api_control_plane_create, k8s_version, OMIT, 16, "1.34 or 1.29; absent: 1.34."),
+};
+RECORD(api_control_plane_create, "A control plane of Kubernetes, for a cluster to have.");
+
+static const struct field api_control_plane_fields[] = {
+    TEXT(api_control_plane, id, KEEP, "Id."),
+    TEXT(api_control_plane, name, KEEP, "Name."),
+    TEXT(api_control_plane, address, KEEP, "Where it answers."),
+    TEXT(api_control_plane, region, OMIT, "The one region of its workers."),
+    TEXT(api_control_plane, k8s_version, KEEP, "Version of Kubernetes."),
+    TEXT(api_control_plane, state, KEEP, "free; assigned: not yet seen to be ready; ready; used: its cluster was deleted, remove it and register it anew."),
+    TEXT(api_control_plane, cluster, OMIT, "The cluster that has it."),
+    COUNT(api_control_plane, created_ms, KEEP, TIME_UNIT, "When it was registered."),
+};
+RECORD(api_control_plane, "A control plane of Kubernetes.");
+
+static const struct field api_control_planes_fields[] = {
+    LIST(api_control_planes, control_planes, KEEP, api_control_plane, ANSWER_MOST, "Control planes, oldest first."),
+};
+RECORD(api_control_planes, "Control planes.");
 
 #define K api_key
 static const struct field api_key_fields[] = {

@@ -36,6 +36,25 @@ static const struct field object_quota_fields[] = {
 };
 RECORD(object_quota, "What a project may have.");
 
+static const struct field object_control_plane_fields[] = {
+    SHORT(object_control_plane, address, FIELD_REQUIRED, 1024, "Where it answers."),
+    SHORT(object_control_plane, kubeconfig, FIELD_REQUIRED, OBJECT_KUBECONFIG_MOST, "How it is asked."),
+    SHORT(object_control_plane, join_command, FIELD_REQUIRED, OBJECT_JOIN_MOST, "What a worker runs to join."),
+    SHORT(object_control_plane, region, KEEP, NAME_MOST, "Where its workers may stand."),
+    SHORT(object_control_plane, k8s_version, KEEP, 16, "Version of Kubernetes."),
+    COUNT(object_control_plane, cluster, OMIT, "object", "Cluster that has or had it."),
+    FLAG(object_control_plane, ready, OMIT, "It has answered since."),
+};
+RECORD(object_control_plane, "A control plane of Kubernetes.");
+
+static const struct field object_cluster_fields[] = {
+    SHORT(object_cluster, region, FIELD_REQUIRED, NAME_MOST, "Where its workers stand."),
+    SHORT(object_cluster, k8s_version, KEEP, 16, "Version of Kubernetes."),
+    SHORT(object_cluster, instance_type, KEEP, NAME_MOST, "As it was asked for."),
+    TEXTS(object_cluster, ssh_keys, KEEP, 64, "Ids of public keys."),
+};
+RECORD(object_cluster, "A cluster of Kubernetes.");
+
 struct str object_pack(const struct record *record, const void *value, struct arena *arena)
 {
     _cleanup_buf_ struct buf packed = BUF_INIT(BUF_LIMIT_DEFAULT);

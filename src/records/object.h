@@ -5,6 +5,9 @@
 
 #include "wire/record.h"
 
+#define OBJECT_KUBECONFIG_MOST 65536
+#define OBJECT_JOIN_MOST 4096
+
 struct object_ssh_key {
     struct str public_key; /* one line, as given */
     bool required;         /* on every instance of its project */
@@ -30,10 +33,26 @@ struct object_quota {
     int32_t product;          /* enum object_quota_product */
     int64_t total;
 };
+/* Of the operator's; once a cluster has had it, no other one gets it. */
+struct object_control_plane {
+    struct str address;      /* "https://host:port" */
+    struct str kubeconfig;   /* how it is asked whether it is ready */
+    struct str join_command; /* of a worker */
+    struct str region, k8s_version;
+    int64_t cluster; /* object that has or had it, 0 = free */
+    bool ready;      /* it has answered since */
+};
+
+struct object_cluster {
+    struct str region, k8s_version, instance_type;
+    struct record_list ssh_keys; /* of struct str: their ids */
+};
+
 enum object_quota_product { QUOTA_SPOT, QUOTA_RESERVATIONS, QUOTA_STORAGE };
 extern const char *const object_quota_product_names[]; /* Spot, Reservations, Storage */
 
 extern const struct record object_ssh_key_record, object_volume_record, object_script_record, object_quota_record;
+extern const struct record object_control_plane_record, object_cluster_record;
 
 /* The bytes for the engine; in the arena. NULL data: it does not fit there. */
 struct str object_pack(const struct record *record, const void *value, struct arena *arena);

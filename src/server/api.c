@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Dispatch: a request becomes a call, meets its route, and goes on to a reader, the writer or a
  * handler of the loop. */
+#include "server/api_cluster.h"
 #include "server/api_internal.h"
 
 #include "base/clock.h"
@@ -152,6 +153,7 @@ void api_committed(void *context, const struct core_commit *commit)
     api_polls_commit(a->polls, commit);
     api_events_commit(a->events, commit);
     api_logs_commit(a->logs, commit);
+    api_clusters_commit(a->clusters, commit);
 }
 
 /* ---- life ---- */
@@ -185,12 +187,14 @@ void api_stop(void *context)
     api_polls_stop(a->polls);
     api_events_stop(a->events);
     api_logs_stop(a->logs);
+    api_clusters_stop(a->clusters);
 }
 
 void api_free(struct api *a)
 {
     if (!a)
         return;
+    api_clusters_free(a->clusters);
     api_polls_free(a->polls);
     api_events_free(a->events);
     api_logs_free(a->logs);
@@ -207,7 +211,9 @@ static int open_parts(struct api *a, struct error *err)
     api_console_new(&a->console, a);
     api_binary_new(&a->binary);
     int r = api_logs_new(&a->logs, a, err);
-    return r < 0 ? r : api_archives_new(&a->archives, a, err);
+    if (r == 0)
+        r = api_archives_new(&a->archives, a, err);
+    return r < 0 ? r : api_clusters_new(&a->clusters, a, err);
 }
 
 int api_new(struct api **ret, const struct api_options *options, struct error *err)

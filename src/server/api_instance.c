@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/api_instance.h"
 
-#include "records/object.h"
+#include "server/api_cluster.h"
 #include "server/api_route.h"
+#include "wire/base64.h"
 
 #include <errno.h>
 
@@ -12,7 +13,8 @@
 static const struct engine_object *object_named(const struct render *r, engine_id project, enum engine_object_kind kind, struct str text)
 {
     uint64_t id = 0;
-    id_parse(r->ids, kind == OBJECT_VOLUME ? "vol" : "sshkey", text, &id);
+    static const char *const prefixes[ENGINE_OBJECT_KINDS] = {[OBJECT_SSH_KEY] = "sshkey", [OBJECT_VOLUME] = "vol", [OBJECT_CLUSTER] = "clust"};
+    id_parse(r->ids, prefixes[kind], text, &id);
     for (size_t i = 0; i < engine_object_count(r->engine); i++) {
         const struct engine_object *o = engine_object_at(r->engine, i);
         if (o->kind == kind && o->project == project && !o->deleted && (id ? o->id == id : str_equal(o->name, text)))
@@ -68,6 +70,21 @@ static void required_add(const struct render *r, struct object_list *list)
     }
 }
 
+/* Its workers join when they boot, so that it has to be there. */
+static int cluster_add(const struct render *r, struct str text, struct object_list *list, struct error *err)
+{
+    struct object_control_plane plane;
+    const struct engine_object *o = text.size ? object_named(r, list->project, OBJECT_CLUSTER, text) : NULL;
+    if (text.size == 0)
+        return 0;
+    if (o == NULL)
+        return error_set(err, -ENOENT, "instance.cluster: the project has none of this id or name");
+    if (cluster_control_plane(r->engine, o->id, r->arena, &plane) == NULL || !plane.ready)
+        return error_set(err, -EAGAIN, "instance.cluster: it is not available yet, try again when it is");
+    list_add(list, o->id);
+    return 0;
+}
+
 static void label_add(struct arena *arena, struct workload_request *request)
 {
     const struct workload_choice *from = request->choices.items;
@@ -89,7 +106,7 @@ int instance_complete(const struct render *r, engine_id project, struct workload
     if (MAX(request->nodes, request->nodes_max) > INSTANCE_RANKS)
         return error_set(err, -EINVAL, "nodes: %lld, allowed are at most %d instances", (long long)request->nodes, INSTANCE_RANKS);
     size_t most = instance->ssh_keys.count + instance->volumes.count + required_count(r->engine, project);
-    struct object_list list = {.project = project, .ids = arena_alloc(r->arena, (most + 1) * sizeof *list.ids)};
+    struct object_list list = {.project = project, .ids = arena_alloc(r->arena, (most + 2) * sizeof *list.ids)};
     int rc = names_add(r, OBJECT_SSH_KEY, &instance->ssh_keys, &list, err);
     if (rc == 0)
         required_add(r, &list);
@@ -97,6 +114,8 @@ int instance_complete(const struct render *r, engine_id project, struct workload
         return error_set(err, -EINVAL, "instance.ssh_keys: ssh key required: nobody could log in");
     if (rc == 0)
         rc = names_add(r, OBJECT_VOLUME, &instance->volumes, &list, err);
+    if (rc == 0)
+        rc = cluster_add(r, instance->cluster, &list, err);
     if (rc < 0)
         return rc;
     request->objects = (struct record_list){list.ids, list.count};
@@ -152,6 +171,27 @@ static void volumes_render(const struct render *r, const struct engine_workload 
     ret->volumes = (struct record_list){volumes, count};
 }
 
+/* A worker joins before its owner's script runs: with `set -e` there, or an `exec`, it would not get to it. */
+static struct str startup_script(const struct render *r, const struct engine_workload *w, struct str own)
+{
+    struct object_control_plane plane = {0};
+    for (size_t i = 0; i < w->object_count; i++) {
+        const struct engine_object *o = engine_object(r->engine, w->objects[i]);
+        if (o && o->kind == OBJECT_CLUSTER)
+            cluster_control_plane(r->engine, o->id, r->arena, &plane);
+    }
+    if (plane.join_command.size == 0)
+        return own;
+    _cleanup_buf_ struct buf text = BUF_INIT(BUF_LIMIT_DEFAULT);
+    buf_printf(&text, "#!/bin/bash\n%.*s\n", STR_ARGS(plane.join_command));
+    if (own.size) {
+        buf_append_text(&text, "base64 -d >/var/lib/tessera/own.sh <<'END'\n");
+        base64_encode(own, &text);
+        buf_append_text(&text, "\nEND\nexec /bin/bash /var/lib/tessera/own.sh\n");
+    }
+    return arena_str(r->arena, buf_str(&text));
+}
+
 struct str instance_name(const struct render *r, const struct engine_workload *w, uint32_t rank)
 {
     if (w->reservation && w->nodes == 1 && w->name.size) /* one of its own workload each, numbered already */
@@ -174,7 +214,7 @@ void instance_render(const struct render *r, const struct engine_workload *w, co
         .region = node ? arena_str(r->arena, node->zone) : (struct str){0},
         .type = node ? arena_str(r->arena, node->sku) : (struct str){0},
         .image = request->instance.image,
-        .startup_script = request->instance.startup_script,
+        .startup_script = startup_script(r, w, request->instance.startup_script),
         .boot = 1 + request->instance.boot_disks,
     };
     keys_render(r, w, ret);

@@ -18,6 +18,7 @@ struct api_events;
 struct api_logs;
 struct api_polls;
 struct api_binary;
+struct api_clusters;
 
 /* Of a histogram of microseconds: powers of two from 64 µs to about 8 s, and the rest. */
 #define API_BUCKETS 18
@@ -40,6 +41,7 @@ struct api {
     struct api_logs *logs;
     struct api_polls *polls;
     struct api_binary *binary;
+    struct api_clusters *clusters;
     struct api_histogram commands; /* from the request to its durable answer */
     _Atomic time_ms posted_at,
         gap_at; /* last posting of prices, last certified gap; 0 = none yet */

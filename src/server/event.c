@@ -421,7 +421,7 @@ static const char *object_kind_name(int64_t kind)
 {
     static const char *const names[ENGINE_OBJECT_KINDS] = {
         [OBJECT_SSH_KEY] = "ssh key", [OBJECT_SCRIPT] = "script",   [OBJECT_VOLUME] = "volume", [OBJECT_CLUSTER] = "cluster",
-        [OBJECT_QUOTA] = "quota",     [OBJECT_WEBHOOK] = "webhook", [OBJECT_NOTE] = "note",
+        [OBJECT_QUOTA] = "quota",     [OBJECT_WEBHOOK] = "webhook", [OBJECT_NOTE] = "note",       [OBJECT_CONTROL_PLANE] = "control plane",
     };
     return NAME_OF(names, kind);
 }

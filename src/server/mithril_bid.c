@@ -293,13 +293,19 @@ bool order_name_valid(struct api_call *call, struct str name)
     return valid;
 }
 
-/* Volumes stand in one region, and a disk goes to one instance. */
-static bool volumes_fit(struct api_call *call, const struct render *r, const struct offer *offer, const struct workload_request *request)
+/* Clusters and volumes stand in one region, and a disk goes to one instance. */
+static bool objects_fit(struct api_call *call, const struct render *r, const struct offer *offer, const struct workload_request *request)
 {
     const int64_t *ids = request->objects.items;
     for (size_t i = 0; i < request->objects.count; i++) {
         const struct engine_object *o = engine_object(r->engine, (engine_id)ids[i]);
         struct object_volume volume;
+        struct object_cluster cluster;
+        if (o && o->kind == OBJECT_CLUSTER && object_unpack(&object_cluster_record, o->body, r->arena, &cluster) &&
+            !str_equal(cluster.region, offer_region(r, offer))) {
+            call_refuse(call, 400, NULL, "cluster %.*s stands in another region", STR_ARGS(o->name));
+            return false;
+        }
         if (o == NULL || o->kind != OBJECT_VOLUME || !object_unpack(&object_volume_record, o->body, r->arena, &volume))
             continue;
         if (!str_equal(volume.region, offer_region(r, offer))) {
@@ -332,7 +338,7 @@ bool launch_submit(struct api_call *call, const struct render *r, struct workloa
         call_refuse(call, 400, NULL, "%s", err.text);
         return false;
     }
-    if (!volumes_fit(call, r, offer, request))
+    if (!objects_fit(call, r, offer, request))
         return false;
     ret->request = request_pack(call, request);
     ret->project = project;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tables against what every table promises, and the request against its bounds. */
 #include "records/api.h"
+#include "records/kubeconfig.h"
 #include "records/workload.h"
 
 #include <setjmp.h>
+#include <errno.h>
 #include <stdarg.h>
 
 #include <cmocka.h>
@@ -208,12 +210,43 @@ static void test_binary(void **state)
     assert_int_equal(back.nodes, 1);
 }
 
+static void test_kubeconfig(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *error;
+    } refused[] = {
+        {"{}", "kubeconfig: no cluster"},
+        {"clusters: [{cluster: {server: \"https://a\", certificate-authority: /etc/ca}}]", "kubeconfig: certificate-authority names a file"},
+        {"clusters: [{cluster: {certificate-authority-data: \"%%\"}}]", "kubeconfig: certificate-authority-data is not PEM"},
+        {"clusters: [{cluster: {}}]\nusers: [{user: {exec: {command: rm}}}]", "kubeconfig: exec names"},
+        {"clusters: [{cluster: {}}]\nusers: [{user: {client-key-data: YQ==}}]", "kubeconfig: client-certificate-data and"},
+        {"a: [", "kubeconfig: "},
+    };
+    _cleanup_(arena_fini) struct arena arena = {};
+    struct kubeconfig config;
+    struct error err = {};
+    for (size_t i = 0; i < ARRAY_COUNT(refused); i++) {
+        assert_int_equal(kubeconfig_parse(str_from(refused[i].text), &arena, &config, &err), -EINVAL);
+        assert_non_null(strstr(err.text, refused[i].error));
+    }
+    const char *two = "current-context: b\ncontexts: [{name: a, context: {cluster: x, user: x}}, {name: b, context: {cluster: y, user: y}}]\n"
+                      "clusters: [{name: x, cluster: {server: \"https://x\"}}, {name: y, cluster: {server: \"https://y\", certificate-authority-data: Y2E=}}]\n"
+                      "users: [{name: x, user: {token: no}}, {name: y, user: {token: yes1}}]\n";
+    assert_int_equal(kubeconfig_parse(str_from(two), &arena, &config, &err), 0);
+    assert_string_equal(config.server.data, "https://y");
+    assert_string_equal(config.authority.data, "ca");
+    assert_string_equal(config.token.data, "yes1");
+    assert_null(config.certificate.data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tables),           cmocka_unit_test(test_zero_comes_back),
         cmocka_unit_test(test_request_defaults), cmocka_unit_test(test_request_refusals),
         cmocka_unit_test(test_secrets_stay),     cmocka_unit_test(test_binary),
+        cmocka_unit_test(test_kubeconfig),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

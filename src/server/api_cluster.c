@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/api_cluster.h"
+
+#include "base/clock.h"
+#include "net/http_client.h"
+#include "records/kubeconfig.h"
+#include "server/api_internal.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+#define PROBE_INTERVAL_MS 2000
+#define PROBE_TIMEOUT_MS 5000
+#define PROBE_ANSWER_MOST 65536
+
+struct api_clusters {
+    struct api *api;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool started, stopping, ended; /* ended: nobody answers any more */
+    bool look;                     /* something changed since the last pass */
+    bool done;                     /* what the thread asked of the core is answered */
+    struct http_client *probe;     /* the one under way */
+    /* of the thread alone */
+    struct core_read read;
+    struct core_call call;
+    struct engine_command command;
+    struct arena arena; /* of one step */
+    struct step {
+        enum { STEP_NONE, STEP_ASSIGN, STEP_PROBE } type;
+        engine_id plane, cluster;
+        uint64_t revision;
+        struct str name;
+        struct object_control_plane body;
+    } step;
+    engine_id after; /* control planes up to it were probed in this pass */
+    bool waits;      /* one of this pass is not ready */
+};
+
+const struct engine_object *cluster_control_plane(const struct engine *e, engine_id cluster, struct arena *arena,
+                                                  struct object_control_plane *ret)
+{
+    for (size_t i = 0; i < engine_object_count(e); i++) {
+        const struct engine_object *o = engine_object_at(e, i);
+        if (o->kind == OBJECT_CONTROL_PLANE && object_unpack(&object_control_plane_record, o->body, arena, ret) &&
+            ret->cluster == (int64_t)cluster)
+            return o;
+    }
+    *ret = (struct object_control_plane){0};
+    return NULL;
+}
+
+/* ---- what to do next: on a reader's thread, while the cluster's own thread waits ---- */
+
+static bool plane_fits(const struct object_control_plane *plane, const struct object_cluster *cluster)
+{
+    return plane->cluster == 0 && str_equal(plane->k8s_version, cluster->k8s_version) &&
+           (plane->region.size == 0 || str_equal(plane->region, cluster->region));
+}
+
+static void step_keep(struct api_clusters *c, const struct engine_object *o, const struct object_control_plane *plane)
+{
+    c->step.plane = o->id;
+    c->step.revision = o->revision;
+    c->step.name = arena_str(&c->arena, o->name);
+    c->step.body = (struct object_control_plane){
+        .address = arena_str(&c->arena, plane->address),       .kubeconfig = arena_str(&c->arena, plane->kubeconfig),
+        .join_command = arena_str(&c->arena, plane->join_command), .region = arena_str(&c->arena, plane->region),
+        .k8s_version = arena_str(&c->arena, plane->k8s_version), .cluster = plane->cluster, .ready = plane->ready};
+}
+
+/* The oldest cluster without a control plane for which one is free gets the oldest that fits. */
+static bool assign_find(struct api_clusters *c, const struct engine *e)
+{
+    for (size_t i = 0; i < engine_object_count(e); i++) {
+        const struct engine_object *o = engine_object_at(e, i), *p;
+        struct object_cluster cluster;
+        struct object_control_plane plane;
+        if (o->kind != OBJECT_CLUSTER || o->deleted || !object_unpack(&object_cluster_record, o->body, &c->arena, &cluster) ||
+            cluster_control_plane(e, o->id, &c->arena, &plane))
+            continue;
+        for (size_t k = 0; k < engine_object_count(e); k++) {
+            p = engine_object_at(e, k);
+            if (p->kind != OBJECT_CONTROL_PLANE || !object_unpack(&object_control_plane_record, p->body, &c->arena, &plane) ||
+                !plane_fits(&plane, &cluster))
+                continue;
+            step_keep(c, p, &plane);
+            c->step.type = STEP_ASSIGN;
+            c->step.cluster = o->id;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool probe_find(struct api_clusters *c, const struct engine *e)
+{
+    for (size_t i = 0; i < engine_object_count(e); i++) {
+        const struct engine_object *o = engine_object_at(e, i);
+        struct object_control_plane plane;
+        if (o->kind != OBJECT_CONTROL_PLANE || o->id <= c->after || !object_unpack(&object_control_plane_record, o->body, &c->arena, &plane) ||
+            plane.cluster == 0 || plane.ready)
+            continue;
+        const struct engine_object *cluster = engine_object(e, (engine_id)plane.cluster);
+        if (cluster == NULL || cluster->deleted)
+            continue;
+        step_keep(c, o, &plane);
+        c->step.type = STEP_PROBE;
+        return true;
+    }
+    return false;
+}
+
+static void answered(struct api_clusters *c)
+{
+    pthread_mutex_lock(&c->lock);
+    c->done = true;
+    pthread_cond_signal(&c->changed);
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void step_read(struct core_read *read, const struct core_view *view)
+{
+    struct api_clusters *c = CONTAINER_OF(read, struct api_clusters, read);
+    if (!assign_find(c, view->engine))
+        probe_find(c, view->engine);
+    answered(c);
+}
+
+/* ---- the thread ---- */
+
+/* Asks the core and waits for its answer. A stop comes before the question or after it, so that the
+ * core is there when it is asked. False: the server stops. */
+static bool core_ask(struct api_clusters *c, void (*ask)(struct api_clusters *c))
+{
+    pthread_mutex_lock(&c->lock);
+    if (c->stopping) {
+        pthread_mutex_unlock(&c->lock);
+        return false;
+    }
+    ask(c);
+    while (!c->done && !c->ended)
+        pthread_cond_wait(&c->changed, &c->lock);
+    bool goes_on = c->done && !c->stopping;
+    c->done = false;
+    pthread_mutex_unlock(&c->lock);
+    return goes_on;
+}
+
+static void ask_step(struct api_clusters *c)
+{
+    c->read = (struct core_read){.run = step_read};
+    core_query(c->api->core, &c->read);
+}
+
+static bool step_next(struct api_clusters *c)
+{
+    arena_clear(&c->arena);
+    c->step = (struct step){0};
+    return core_ask(c, ask_step);
+}
+
+static void step_written(struct core_call *call, const struct core_answer *answer)
+{
+    (void)answer; /* where somebody else was first, the next pass sees what is */
+    answered(CONTAINER_OF(call, struct api_clusters, call));
+}
+
+static void ask_write(struct api_clusters *c)
+{
+    c->call = (struct core_call){.commands = &c->command, .count = 1, .done = step_written};
+    core_push(c->api->core, &c->call);
+}
+
+static bool step_write(struct api_clusters *c)
+{
+    c->command = (struct engine_command){.type = ENGINE_OBJECT_PUT};
+    c->command.object.kind = OBJECT_CONTROL_PLANE;
+    c->command.object.id = c->step.plane;
+    c->command.object.revision = c->step.revision;
+    c->command.object.name = c->step.name;
+    c->command.object.body = object_pack(&object_control_plane_record, &c->step.body, &c->arena);
+    return core_ask(c, ask_write);
+}
+
+/* Makes the one that runs known, so that a stop can end it. */
+static bool probe_show(struct api_clusters *c, struct http_client *client)
+{
+    pthread_mutex_lock(&c->lock);
+    bool stopping = c->stopping;
+    c->probe = client;
+    pthread_mutex_unlock(&c->lock);
+    return !stopping;
+}
+
+static int probe_open(struct api_clusters *c, struct http_client **ret, struct error *err)
+{
+    struct kubeconfig config;
+    int rc = kubeconfig_parse(c->step.body.kubeconfig, &c->arena, &config, err);
+    const struct http_client_options options = {.server = c->step.body.address.data, .key = config.token.data, .authority = config.authority.data,
+        .certificate = config.certificate.data, .certificate_key = config.certificate_key.data, .connect_timeout_ms = PROBE_TIMEOUT_MS};
+    return rc ? rc : http_client_new(ret, &options, err);
+}
+
+static bool probe_ready(struct api_clusters *c)
+{
+    struct http_client *client = NULL;
+    struct http_reply reply = {0};
+    struct error err = {0};
+    const struct http_call call = {.path = "/readyz", .timeout_ms = PROBE_TIMEOUT_MS, .body_limit = PROBE_ANSWER_MOST};
+    int rc = probe_open(c, &client, &err);
+    if (rc == 0 && probe_show(c, client))
+        rc = http_client_call(client, &call, &reply, &err);
+    bool ready = rc == 0 && reply.status == 200;
+    probe_show(c, NULL);
+    if (rc < 0 && rc != -ECANCELED)
+        log_debug("control plane %.*s is not ready: %s", STR_ARGS(c->step.name), err.text);
+    http_reply_fini(&reply);
+    http_client_free(client);
+    return ready;
+}
+
+/* One pass over all that waits. False: the server stops. */
+static bool pass(struct api_clusters *c)
+{
+    c->after = 0;
+    c->waits = false;
+    while (step_next(c)) {
+        if (c->step.type == STEP_NONE)
+            return true;
+        if (c->step.type == STEP_ASSIGN) {
+            c->step.body.cluster = (int64_t)c->step.cluster;
+        } else {
+            c->after = c->step.plane;
+            if (!probe_ready(c)) {
+                c->waits = true;
+                continue;
+            }
+            c->step.body.ready = true;
+            log_info("control plane %.*s is ready", STR_ARGS(c->step.name));
+        }
+        if (!step_write(c))
+            return false;
+    }
+    return false;
+}
+
+/* Until something changes, or it is time to ask again. False: the server stops. */
+static bool change_wait(struct api_clusters *c)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += PROBE_INTERVAL_MS / 1000;
+    pthread_mutex_lock(&c->lock);
+    int rc = 0;
+    while (!c->look && !c->stopping && rc == 0)
+        rc = c->waits ? pthread_cond_timedwait(&c->changed, &c->lock, &until) : pthread_cond_wait(&c->changed, &c->lock);
+    c->look = false;
+    bool goes_on = !c->stopping;
+    pthread_mutex_unlock(&c->lock);
+    return goes_on;
+}
+
+static void *clusters_main(void *context)
+{
+    struct api_clusters *c = context;
+    pthread_setname_np(pthread_self(), "clusters");
+    while (change_wait(c) && pass(c))
+        ;
+    return NULL;
+}
+
+int api_clusters_new(struct api_clusters **ret, struct api *api, struct error *err)
+{
+    struct api_clusters *c = *ret = xcalloc(1, sizeof *c);
+    pthread_condattr_t attributes;
+    c->api = api;
+    c->look = true; /* what waited at the last stop */
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&c->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    int rc = pthread_create(&c->thread, NULL, clusters_main, c);
+    c->started = rc == 0;
+    return rc == 0 ? 0 : error_set(err, -rc, "no thread: %s", strerror(rc));
+}
+
+void api_clusters_commit(struct api_clusters *c, const struct core_commit *commit)
+{
+    bool changed = false;
+    for (size_t i = 0; i < commit->result->event_count; i++) {
+        const struct engine_event *event = &commit->result->events[i];
+        changed |= (event->type == ENGINE_EVENT_OBJECT_CREATED || event->type == ENGINE_EVENT_OBJECT_CHANGED ||
+                    event->type == ENGINE_EVENT_OBJECT_DELETED) &&
+                   (event->state == OBJECT_CLUSTER || event->state == OBJECT_CONTROL_PLANE);
+    }
+    if (!changed)
+        return;
+    pthread_mutex_lock(&c->lock);
+    c->look = true;
+    pthread_cond_signal(&c->changed);
+    pthread_mutex_unlock(&c->lock);
+}
+
+void api_clusters_stop(struct api_clusters *c)
+{
+    pthread_mutex_lock(&c->lock);
+    c->stopping = true;
+    if (c->probe)
+        http_client_abort(c->probe);
+    pthread_cond_signal(&c->changed);
+    pthread_mutex_unlock(&c->lock);
+}
+
+void api_clusters_free(struct api_clusters *c)
+{
+    if (c == NULL)
+        return;
+    api_clusters_stop(c);
+    pthread_mutex_lock(&c->lock);
+    c->ended = true;
+    pthread_cond_signal(&c->changed);
+    pthread_mutex_unlock(&c->lock);
+    if (c->started)
+        pthread_join(c->thread, NULL);
+    pthread_cond_destroy(&c->changed);
+    pthread_mutex_destroy(&c->lock);
+    arena_fini(&c->arena);
+    xfree(c);
+}
