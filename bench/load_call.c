@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* call: one request over and over, N connections for a time. A `#` in the body of --body FILE
- * becomes a number that was not used before. */
+/* call: one request over and over, N connections for a time. A `#` in the path and in the body of
+ * --body FILE becomes a number that was not used before. */
 #include "load.h"
 
 #include "base/clock.h"
@@ -15,21 +15,26 @@ struct call {
     struct load_refusals refusals;
 };
 
+static void number_fill(struct buf *out, const struct call *k, struct str text)
+{
+    const char *mark;
+    while (text.size && (mark = memchr(text.data, '#', text.size))) {
+        buf_append_str(out, str_cut(&text, '#'));
+        buf_printf(out, "%llu-%llu", (unsigned long long)k->a->seed, (unsigned long long)k->number);
+    }
+    buf_append_str(out, text);
+}
+
 static bool call_next(struct load_client *client, struct load_connection *c)
 {
     struct call *k = client->options.context;
-    struct str rest = k->body;
-    _cleanup_buf_ struct buf body = BUF_INIT(BUF_LIMIT_DEFAULT);
+    _cleanup_buf_ struct buf body = BUF_INIT(BUF_LIMIT_DEFAULT), path = BUF_INIT(4096);
     k->number++;
-    while (rest.size) {
-        buf_append_str(&body, str_cut(&rest, '#'));
-        if (rest.size)
-            buf_printf(&body, "%llu-%llu", (unsigned long long)k->a->seed,
-                       (unsigned long long)k->number);
-    }
+    number_fill(&body, k, k->body);
+    number_fill(&path, k, str_from(k->a->path));
     buf_clear(&c->scratch);
     load_write(&c->scratch, &(struct load_request){.method = k->body.size ? "POST" : "GET",
-                                                   .path = str_from(k->a->path),
+                                                   .path = buf_str(&path),
                                                    .body = buf_str(&body),
                                                    .key = k->a->key,
                                                    .port = k->a->port});

@@ -3,6 +3,7 @@
  * handler of the loop. */
 #include "server/api_cluster.h"
 #include "server/api_internal.h"
+#include "server/api_kept.h"
 
 #include "base/clock.h"
 #include "wire/record.h"
@@ -13,6 +14,50 @@
 
 #define TICK_INTERVAL_MS 250
 #define PRUNE_INTERVAL_MS (3600 * 1000)
+#define KEPT_BYTES ((size_t)16 << 20)
+
+/* ---- answers that are kept ---- */
+
+/* Each part says how long it is, so that no two requests share a key. */
+static void key_add(struct buf *key, struct str part)
+{
+    uint64_t size = part.size;
+    buf_append(key, &size, sizeof size);
+    buf_append_str(key, part);
+}
+
+static void kept_key_make(struct api_call *call)
+{
+    _cleanup_buf_ struct buf key = BUF_INIT(BUF_LIMIT_DEFAULT);
+    const struct http_request *r = call->request;
+    const uint64_t rights[] = {call->who.project, call->who.role};
+    buf_append(&key, rights, sizeof rights);
+    key_add(&key, str_from(call->route->pattern));
+    for (size_t i = 0; i < r->query_count; i++) {
+        key_add(&key, r->query[i].name);
+        key_add(&key, r->query[i].value);
+    }
+    call->kept_key = arena_str(call_arena(call), buf_str(&key));
+}
+
+static void kept_respond(void *context, const struct http_response *kept)
+{
+    struct api_call *call = context;
+    struct http_response response = *kept;
+    response.headers = call->headers;
+    response.header_count = call->header_count;
+    core_respond(call->api->core, call->seq, call->request, &response);
+}
+
+/* Whether it was answered with what this state answered before. */
+static bool answered_from_kept(struct api_call *call, uint64_t seq)
+{
+    const struct api *a = call->api;
+    if (call->kept_key.size == 0)
+        return false;
+    call->seq = seq;
+    return kept_find(a->kept, seq, call->kept_key, kept_respond, call);
+}
 
 /* ---- threads ---- */
 
@@ -21,7 +66,9 @@ static void run_query(struct core_read *read, const struct core_view *view)
     struct api_call *call = CONTAINER_OF(read, struct api_call, query);
     call->place = ON_READER;
     call->seq = view->seq;
-    call->run(call, view);
+    /* where many asked the same of a new state, the first one rendered it for all */
+    if (!answered_from_kept(call, view->seq))
+        call->run(call, view);
 }
 
 void call_query(struct api_call *call, api_read *run)
@@ -118,10 +165,14 @@ void api_handler(void *context, struct http_request *r)
     bool raw = call->route->admit && r->data; /* its sink checked the query */
     if ((!raw && !check_query(call)) || !decode(call))
         return;
-    if (call->route->read)
-        call_query(call, call->route->read);
-    else
+    if (call->route->kept)
+        kept_key_make(call);
+    if (!call->route->read)
         call->route->handle(call);
+    else if (answered_from_kept(call, core_applied_seq(a->core)))
+        atomic_fetch_add_explicit(&a->kept_reads, 1, memory_order_relaxed);
+    else
+        call_query(call, call->route->read);
 }
 
 void api_admit(void *context, struct http_request *r)
@@ -200,6 +251,7 @@ void api_free(struct api *a)
     api_logs_free(a->logs);
     api_archives_free(a->archives);
     api_binary_free(a->binary);
+    kept_free(a->kept);
     api_console_free(a->console);
     xfree(a);
 }
@@ -210,6 +262,7 @@ static int open_parts(struct api *a, struct error *err)
     api_events_new(&a->events, a);
     api_console_new(&a->console, a);
     api_binary_new(&a->binary);
+    a->kept = kept_new(KEPT_BYTES);
     int r = api_logs_new(&a->logs, a, err);
     if (r == 0)
         r = api_archives_new(&a->archives, a, err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Answers, on whichever thread the call is. */
 #include "server/api_internal.h"
+#include "server/api_kept.h"
 
 #include "wire/json.h"
 #include "wire/record.h"
@@ -55,6 +56,8 @@ void call_respond(struct api_call *call, struct http_response response)
         http_respond(call->request, &response);
         break;
     case ON_READER:
+        if (call->kept_key.size && response.status == 200)
+            kept_put(call->api->kept, call->seq, call->kept_key, &response);
         core_respond(call->api->core, call->seq, call->request, &response);
         break;
     case ON_WRITER:

@@ -19,6 +19,7 @@ struct api_logs;
 struct api_polls;
 struct api_binary;
 struct api_clusters;
+struct api_kept;
 
 /* Of a histogram of microseconds: powers of two from 64 µs to about 8 s, and the rest. */
 #define API_BUCKETS 18
@@ -42,7 +43,9 @@ struct api {
     struct api_polls *polls;
     struct api_binary *binary;
     struct api_clusters *clusters;
+    struct api_kept *kept;
     struct api_histogram commands; /* from the request to its durable answer */
+    _Atomic uint64_t kept_reads;   /* answered on the loop thread from what is kept */
     _Atomic time_ms posted_at,
         gap_at; /* last posting of prices, last certified gap; 0 = none yet */
 };
@@ -71,6 +74,7 @@ struct api_call {
     enum { ON_LOOP, ON_READER, ON_WRITER } place; /* which thread has it */
     uint64_t seq;                                 /* journal number that its answer includes */
     struct http_batch *batch;                     /* ON_WRITER */
+    struct str kept_key;                          /* of its answer, where route->kept; else empty */
     struct core_call push;
     struct core_read query;
     api_read *run;
@@ -152,6 +156,8 @@ struct api_route {
         *gives;  /* media types where they are not JSON alone; then the handler decodes */
     int status;  /* of success; 0 = 200 */
     bool tables; /* they are to have followed what the state includes */
+    bool kept;   /* a success depends on the state, the caller's project and role, the path and the query alone: on no
+                  * clock, no table, no other property of the key (api_kept.h) */
 };
 /* The native API, and that of Mithril under /v2 (mithril_route.c). */
 extern const struct api_route api_routes[];

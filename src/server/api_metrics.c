@@ -169,7 +169,9 @@ static void core(struct api *a, struct buf *out)
         (int64_t)stats.groups);
     seconds_total(out, "commit_seconds_total", "Time in commits.", stats.commit_us_total);
     seconds_total(out, "apply_seconds_total", "Time in the engine.", stats.apply_us_total);
-    one(out, "reads_total", "counter", "Reads answered since the start.", (int64_t)stats.reads);
+    uint64_t kept = atomic_load_explicit(&a->kept_reads, memory_order_relaxed);
+    one(out, "reads_total", "counter", "Reads answered since the start.", (int64_t)(stats.reads + kept));
+    one(out, "reads_kept_total", "counter", "Of them, answered with what the same state had answered before.", (int64_t)kept);
     one(out, "journal_seq", "gauge", "Number of the last durable command.",
         (int64_t)core_durable_seq(a->core));
     one(out, "snapshot_seq", "gauge", "Number that the newest snapshot holds.",

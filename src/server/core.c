@@ -445,6 +445,11 @@ uint64_t core_durable_seq(struct core *c)
     return atomic_load(&c->durable);
 }
 
+uint64_t core_applied_seq(struct core *c)
+{
+    return atomic_load(&c->applied);
+}
+
 struct core_stats core_stats(struct core *c)
 {
     return (struct core_stats){

@@ -123,6 +123,8 @@ struct id_key core_id_key(const struct core *c);
 int core_installation(const struct core *c);
 const char *core_data(const struct core *c);
 uint64_t core_durable_seq(struct core *c);
+/* The journal number that the state includes now. */
+uint64_t core_applied_seq(struct core *c);
 /* For /metrics: counters of the writer. */
 struct core_stats {
     uint64_t commands, groups, commit_us_total, apply_us_total, snapshot_seq, projected_seq, reads;
