@@ -59,6 +59,19 @@ void buf_append_text(struct buf *b, const char *text)
     buf_append(b, text, strlen(text));
 }
 
+void buf_append_number(struct buf *b, uint64_t value, unsigned width)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+    CHECK(width <= sizeof digits);
+    do
+        digits[--at] = (char)('0' + value % 10);
+    while (value /= 10);
+    while (sizeof digits - at < width)
+        digits[--at] = '0';
+    buf_append(b, digits + at, sizeof digits - at);
+}
+
 void buf_printf(struct buf *b, const char *format, ...)
 {
     va_list args, again;

@@ -27,6 +27,8 @@ void buf_append(struct buf *b, const void *data, size_t size);
 void buf_append_str(struct buf *b, struct str text);
 void buf_append_text(struct buf *b, const char *text);
 void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* In decimal, with zeros in front up to `width` digits (at most 20). */
+void buf_append_number(struct buf *b, uint64_t value, unsigned width);
 /* Room for `size` more bytes at data + this buffer's size, NULL at the limit; the caller writes
  * there and then adds to `size`. */
 char *buf_reserve(struct buf *b, size_t size);

@@ -110,16 +110,6 @@ void http_request_on_gone(struct http_request *r, http_gone *gone, void *context
 
 /* ---- the answer's bytes ---- */
 
-static void append_number(struct buf *out, uint64_t value)
-{
-    char digits[20];
-    size_t at = sizeof digits;
-    do
-        digits[--at] = (char)('0' + value % 10);
-    while (value /= 10);
-    buf_append(out, digits + at, sizeof digits - at);
-}
-
 static void append_header(struct buf *out, struct str name, struct str value)
 {
     CHECK(value.size == 0 ||
@@ -138,7 +128,7 @@ static void format_head(struct request *r, const struct http_response *response)
     r->status = response->status;
     r->close = response->close || !r->head.keep_alive || !r->complete;
     buf_append_str(out, STR("HTTP/1.1 "));
-    append_number(out, (uint64_t)response->status);
+    buf_append_number(out, (uint64_t)response->status, 1);
     buf_append_byte(out, ' ');
     buf_append_text(out, http_status_text(response->status));
     buf_append_str(out, STR("\r\nDate: "));
@@ -156,7 +146,7 @@ static void format_length(struct request *r, uint64_t size)
 {
     if (r->status != 204 && r->status != 304) {
         buf_append_str(&r->out, STR("Content-Length: "));
-        append_number(&r->out, size);
+        buf_append_number(&r->out, size, 1);
         buf_append_str(&r->out, STR("\r\n"));
     }
     buf_append_str(&r->out, STR("\r\n"));

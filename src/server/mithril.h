@@ -59,12 +59,15 @@ struct page {
     int64_t *ranks; /* what it is sorted by, before the id; may be NULL */
     size_t count, capacity;
     bool ascending;
+    bool by_id; /* all ranks are 0: what stands before the cursor is not added */
     int64_t limit;
     uint64_t cursor; /* of the last one shown before; 0 = from the start */
 };
 /* limit, sort_dir, next_cursor. False: refused. */
 bool page_open(struct api_call *call, const char *prefix, struct page *ret);
 void page_add(struct page *p, struct arena *arena, uint64_t id, int64_t rank);
+/* Whether those that come newest first need not be looked at any further. */
+bool page_full(const struct page *p);
 /* Sorts, and leaves the ids of this page in [*first, *end); the cursor after it, 0 at the end. */
 uint64_t page_cut(struct page *p, size_t *first, size_t *end);
 void member_cursor(struct buf *out, const struct render *r, const char *prefix, uint64_t cursor);

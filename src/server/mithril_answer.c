@@ -58,19 +58,28 @@ int64_t cents_up(udollar amount)
     return div_ceil(amount, 10000);
 }
 
+/* What is charged or asked is never negative. */
+static void money_append_cents(struct buf *out, udollar amount)
+{
+    uint64_t cents = (uint64_t)MAX(cents_up(amount), 0);
+    buf_append_byte(out, '$');
+    buf_append_number(out, cents / 100, 1);
+    buf_append_byte(out, '.');
+    buf_append_number(out, cents % 100, 2);
+}
+
 struct str money_text(struct arena *arena, udollar amount)
 {
     _cleanup_buf_ struct buf text = BUF_INIT(64);
-    int64_t cents = cents_up(amount);
-    buf_printf(&text, "$%lld.%02lld", (long long)cents / 100, (long long)cents % 100);
+    money_append_cents(&text, amount);
     return arena_str(arena, buf_str(&text));
 }
 
 void member_money(struct buf *out, const char *key, udollar amount)
 {
-    struct arena arena = {0};
-    member_text(out, key, money_text(&arena, amount));
-    arena_fini(&arena);
+    _cleanup_buf_ struct buf text = BUF_INIT(64);
+    money_append_cents(&text, amount);
+    member_text(out, key, buf_str(&text));
 }
 
 void member_cents(struct buf *out, const char *key, udollar amount)
@@ -216,8 +225,20 @@ bool page_open(struct api_call *call, const char *prefix, struct page *ret)
     return call_number(call, "limit", &ret->limit, 1, PAGE_MOST);
 }
 
+static bool page_shown(const struct page *p, uint64_t id)
+{
+    return p->by_id && p->cursor && (p->ascending ? id <= p->cursor : id >= p->cursor);
+}
+
+bool page_full(const struct page *p)
+{
+    return p->by_id && !p->ascending && p->count > (size_t)p->limit;
+}
+
 void page_add(struct page *p, struct arena *arena, uint64_t id, int64_t rank)
 {
+    if (page_shown(p, id))
+        return;
     if (p->count == p->capacity) {
         size_t capacity = p->capacity ? p->capacity * 2 : 64;
         uint64_t *ids = arena_alloc(arena, capacity * sizeof *ids);
@@ -227,7 +248,9 @@ void page_add(struct page *p, struct arena *arena, uint64_t id, int64_t rank)
             memcpy(ids, p->ids, p->count * sizeof *ids);
             memcpy(ranks, p->ranks, p->count * sizeof *ranks);
         }
-        *p = (struct page){ids, ranks, p->count, capacity, p->ascending, p->limit, p->cursor};
+        p->ids = ids;
+        p->ranks = ranks;
+        p->capacity = capacity;
     }
     p->ids[p->count] = id;
     p->ranks[p->count++] = rank;

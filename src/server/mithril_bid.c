@@ -176,19 +176,28 @@ static int64_t bid_rank(const struct api_call *call, const struct engine_workloa
     return http_request_query(call->request, "name").size && !workload_state_ended(w->state);
 }
 
+static void bids_gather(const struct api_call *call, const struct render *r, engine_id project, struct page *page)
+{
+    page->by_id = http_request_query(call->request, "name").size == 0 && !str_is(http_request_query(call->request, "sort_by"), "status");
+    engine_id at = page->by_id && !page->ascending ? page->cursor : 0;
+    const struct engine_workload *w;
+    while (!page_full(page) && (w = engine_workload_before(r->engine, at, project, WORKLOAD_STATES_LIVE | WORKLOAD_STATES_ENDED))) {
+        if (bid_passes(call, r, w))
+            page_add(page, r->arena, w->id, page->by_id ? 0 : bid_rank(call, w));
+        at = w->id;
+    }
+}
+
 void mithril_bid_list(struct api_call *call, const struct core_view *view)
 {
     _cleanup_buf_ struct buf out = BUF_INIT(BUF_LIMIT_DEFAULT);
     struct render r = call_render(call, view);
-    const struct engine_workload *w = NULL;
     struct page page;
     size_t first, end;
     engine_id project;
     if (!mithril_project_wanted(call, &project) || !page_open(call, "bid", &page))
         return;
-    while ((w = engine_workload_before(view->engine, w ? w->id : 0, project, WORKLOAD_STATES_LIVE | WORKLOAD_STATES_ENDED)))
-        if (bid_passes(call, &r, w))
-            page_add(&page, r.arena, w->id, bid_rank(call, w));
+    bids_gather(call, &r, project, &page);
     uint64_t cursor = page_cut(&page, &first, &end);
     json_open(&out, '{');
     json_key(&out, "data");

@@ -91,9 +91,15 @@ void offers_count_free(const struct render *r, struct offers *offers)
 
 struct str region_text(const struct render *r, struct str region, struct str zone)
 {
-    _cleanup_buf_ struct buf text = BUF_INIT(512);
-    buf_printf(&text, "%.*s-%.*s", STR_ARGS(region), STR_ARGS(zone));
-    return arena_str(r->arena, buf_str(&text));
+    size_t size = region.size + 1 + zone.size;
+    char *text = arena_alloc(r->arena, size);
+    CHECK(text);
+    if (region.size)
+        memcpy(text, region.data, region.size);
+    text[region.size] = '-';
+    if (zone.size)
+        memcpy(text + region.size + 1, zone.data, zone.size);
+    return (struct str){text, size};
 }
 
 struct str offer_region(const struct render *r, const struct offer *offer)

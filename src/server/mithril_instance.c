@@ -111,20 +111,31 @@ static int64_t instance_rank(const struct api_call *call, const struct engine_wo
     return str_is(by, "instance_type_fid") ? (int64_t)w->pool : 0;
 }
 
+static void instances_gather(const struct api_call *call, const struct render *r, engine_id project, struct page *page)
+{
+    struct str by = http_request_query(call->request, "sort_by");
+    page->by_id = !str_is(by, "instance_status") && !str_is(by, "instance_type_fid");
+    engine_id at = page->by_id && !page->ascending && page->cursor ? page->cursor / INSTANCE_RANKS + 1 : 0;
+    const struct engine_workload *w;
+    while (!page_full(page) && (w = engine_workload_before(r->engine, at, project, WORKLOAD_STATES_LIVE | WORKLOAD_STATES_ENDED))) {
+        bool passes = order_passes(call, r, w);
+        for (uint32_t rank = 0; passes && rank < w->nodes; rank++)
+            if (filter_passes(call, "status_in", str_from(instance_status(w, rank))))
+                page_add(page, r->arena, instance_number(w->id, rank), instance_rank(call, w, rank));
+        at = w->id;
+    }
+}
+
 void mithril_instance_list(struct api_call *call, const struct core_view *view)
 {
     _cleanup_buf_ struct buf out = BUF_INIT(BUF_LIMIT_DEFAULT);
     struct render r = call_render(call, view);
-    const struct engine_workload *w = NULL;
     struct page page;
     size_t first, end;
     engine_id project;
     if (!mithril_project_wanted(call, &project) || !page_open(call, "inst", &page))
         return;
-    while ((w = engine_workload_before(view->engine, w ? w->id : 0, project, WORKLOAD_STATES_LIVE | WORKLOAD_STATES_ENDED)))
-        for (uint32_t rank = 0; order_passes(call, &r, w) && rank < w->nodes; rank++)
-            if (filter_passes(call, "status_in", str_from(instance_status(w, rank))))
-                page_add(&page, r.arena, instance_number(w->id, rank), instance_rank(call, w, rank));
+    instances_gather(call, &r, project, &page);
     uint64_t cursor = page_cut(&page, &first, &end);
     json_open(&out, '{');
     json_key(&out, "data");

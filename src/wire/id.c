@@ -7,7 +7,6 @@
 #include "base/check.h"
 #include "base/hash.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static const char alphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";
@@ -31,8 +30,10 @@ struct id_text id_format(struct id_key key, const char *prefix, uint64_t id)
         right = next;
     }
     struct id_text ret;
-    int size = snprintf(ret.text, sizeof ret.text, "%s_", prefix);
-    char *out = ret.text + size;
+    size_t size = strlen(prefix);
+    char *out = ret.text + size + 1;
+    memcpy(ret.text, prefix, size);
+    ret.text[size] = '_';
     for (int i = 0; i < 8; i++) {
         out[7 - i] = alphabet[left >> (5 * i) & 31];
         out[15 - i] = alphabet[right >> (5 * i) & 31];

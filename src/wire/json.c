@@ -314,6 +314,31 @@ void json_close(struct buf *out, char bracket)
     buf_append_byte(out, bracket);
 }
 
+/* Whether one of eight bytes must be escaped: below 32, a quote or a backslash. `x - n * ONES & ~x & HIGHS` is
+ * not 0 exactly where a byte of x is less than n (Anderson, "Bit Twiddling Hacks", hasless). */
+static bool word_escapes(uint64_t x)
+{
+    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+    uint64_t quote = x ^ '"' * ones, slash = x ^ '\\' * ones;
+    return (((x - 32 * ones) & ~x) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & highs;
+}
+
+static bool text_escapes(struct str text)
+{
+    size_t i = 0;
+    for (uint64_t word; i + sizeof word <= text.size; i += sizeof word) {
+        memcpy(&word, text.data + i, sizeof word);
+        if (word_escapes(word))
+            return true;
+    }
+    for (; i < text.size; i++) {
+        unsigned char c = (unsigned char)text.data[i];
+        if (c < 0x20 || c == '"' || c == '\\')
+            return true;
+    }
+    return false;
+}
+
 static void append_escaped(struct buf *out, struct str text)
 {
     static const char hex[] = "0123456789abcdef";
@@ -338,8 +363,10 @@ void json_string(struct buf *out, struct str text)
 {
     comma(out);
     buf_append_byte(out, '"');
-    if (text.size)
+    if (text_escapes(text))
         append_escaped(out, text);
+    else
+        buf_append_str(out, text);
     buf_append_byte(out, '"');
 }
 
@@ -356,16 +383,10 @@ void json_key(struct buf *out, const char *key)
 
 void json_integer(struct buf *out, int64_t value)
 {
-    char digits[24];
-    size_t at = sizeof digits;
-    uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-    do
-        digits[--at] = (char)('0' + rest % 10);
-    while (rest /= 10);
-    if (value < 0)
-        digits[--at] = '-';
     comma(out);
-    buf_append(out, digits + at, sizeof digits - at);
+    if (value < 0)
+        buf_append_byte(out, '-');
+    buf_append_number(out, value < 0 ? 0 - (uint64_t)value : (uint64_t)value, 1);
 }
 
 void json_bool(struct buf *out, bool value)

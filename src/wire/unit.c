@@ -140,15 +140,28 @@ void time_print(struct buf *out, time_ms time)
     int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
     int64_t of_year = of_era - (365 * year + year / 4 - year / 100), shifted = (5 * of_year + 2) / 153;
     int64_t day = of_year - (153 * shifted + 2) / 5 + 1, month = shifted < 10 ? shifted + 3 : shifted - 9;
-    buf_printf(out, "%04lld-%02lld-%02lldT%02lld:%02lld:%02lld.%03lldZ", (long long)(year + era * 400 + (month <= 2)), (long long)month,
-               (long long)day, (long long)rest / 3600000, (long long)rest / 60000 % 60, (long long)rest / 1000 % 60, (long long)rest % 1000);
+    const struct {
+        char before;
+        int64_t value;
+        unsigned width;
+    } parts[] = {{'-', month, 2}, {'-', day, 2}, {'T', rest / 3600000, 2}, {':', rest / 60000 % 60, 2}, {':', rest / 1000 % 60, 2},
+                 {'.', rest % 1000, 3}};
+    year += era * 400 + (month <= 2);
+    if (year < 0)
+        buf_append_byte(out, '-');
+    buf_append_number(out, (uint64_t)(year < 0 ? -year : year), 4);
+    for (size_t i = 0; i < ARRAY_COUNT(parts); i++) {
+        buf_append_byte(out, parts[i].before);
+        buf_append_number(out, (uint64_t)parts[i].value, parts[i].width);
+    }
+    buf_append_byte(out, 'Z');
 }
 
 void money_print(struct buf *out, udollar amount)
 {
     uint64_t value = amount < 0 ? 0 - (uint64_t)amount : (uint64_t)amount;
     uint64_t dollars = value / 1000000, micro = value % 1000000;
-    int digits; /* after the point: at least four that count in all */
+    unsigned digits; /* after the point: at least four that count in all */
     if (value < 10000)
         digits = 6;
     else if (value < 100000)
@@ -160,10 +173,13 @@ void money_print(struct buf *out, udollar amount)
     else
         digits = 2;
     uint64_t cut = 1;
-    for (int i = digits; i < 6; i++)
+    for (unsigned i = digits; i < 6; i++)
         cut *= 10;
-    buf_printf(out, "%s%llu.%0*llu", amount < 0 ? "-" : "", (unsigned long long)dollars, digits,
-               (unsigned long long)(micro / cut));
+    if (amount < 0)
+        buf_append_byte(out, '-');
+    buf_append_number(out, dollars, 1);
+    buf_append_byte(out, '.');
+    buf_append_number(out, micro / cut, digits);
 }
 
 void span_print(struct buf *out, time_ms span)

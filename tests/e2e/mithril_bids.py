@@ -166,6 +166,15 @@ def pages(client, project, key):
             break
     assert [n for n in seen if n.startswith("page-")] == [f"page-{n}" for n in (4, 3, 2, 1, 0)], seen
     assert len(seen) == len(set(seen)), seen
+    # page by page is the same as at once, in either direction, of bids and of instances
+    for path, step in ((f"/spot/bids?project={project}", 3), (f"/spot/bids?project={project}&sort_dir=asc", 3), ("/spot/bids?sort_by=status", 3),
+                       (f"/instances?project={project}", 1), (f"/instances?project={project}&sort_dir=asc", 1), ("/instances?sort_by=instance_status", 1)):
+        whole, parts, cursor = [b["fid"] for b in client.get(path)["data"]], [], ""
+        while cursor is not None:
+            page = client.get(path + f"&limit={step}" + (f"&next_cursor={cursor}" if cursor else ""))
+            parts += [b["fid"] for b in page["data"]]
+            cursor = page["next_cursor"]
+        assert parts == whole and len(whole) >= 3, (path, parts, whole)
     upward = client.get(f"/spot/bids?project={project}&sort_dir=asc")["data"]
     assert [b["created_at"] for b in upward] == sorted(b["created_at"] for b in upward)
 

@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -96,6 +97,20 @@ static void test_buf_stops_at_its_limit(void **state)
     assert_string_equal(buf_text(&b), "12345678");
 }
 
+static void test_buf_writes_numbers(void **state)
+{
+    (void)state;
+    static const uint64_t values[] = {0, 7, 10, 99, 100, 12345, UINT64_MAX};
+    for (size_t i = 0; i < ARRAY_COUNT(values); i++)
+        for (unsigned width = 0; width <= 20; width++) {
+            char expected[32];
+            _cleanup_buf_ struct buf b = BUF_INIT(64);
+            snprintf(expected, sizeof expected, "%0*llu", (int)width, (unsigned long long)values[i]);
+            buf_append_number(&b, values[i], width);
+            assert_string_equal(buf_text(&b), expected);
+        }
+}
+
 static void test_str_to_i64_takes_whole_integers_only(void **state)
 {
     (void)state;
@@ -126,6 +141,7 @@ int main(void)
         cmocka_unit_test(test_map_agrees_with_a_model),
         cmocka_unit_test(test_pack_round_trips_and_refuses_short_input),
         cmocka_unit_test(test_buf_stops_at_its_limit),
+        cmocka_unit_test(test_buf_writes_numbers),
         cmocka_unit_test(test_str_to_i64_takes_whole_integers_only),
         cmocka_unit_test(test_errors_are_prefixed_with_their_path),
     };

@@ -185,6 +185,47 @@ static void test_yaml_reads_as_pyyaml_does(void **state)
     arena_fini(&arena);
 }
 
+/* Every byte at every place of texts around eight letters, which are looked at eight at a time. */
+static void test_strings_are_escaped_wherever_they_must_be(void **state)
+{
+    (void)state;
+    for (size_t size = 1; size <= 18; size++)
+        for (size_t at = 0; at < size; at++)
+            for (unsigned c = 0; c < 128; c++) {
+                char text[18];
+                memset(text, size % 2 ? 'a' : 0x7f, size);
+                text[at] = (char)c;
+                struct str given = {text, size};
+                struct arena arena = {0};
+                struct json_value value;
+                _cleanup_buf_ struct buf out = BUF_INIT(256);
+                json_string(&out, given);
+                size_t extra = c == '"' || c == '\\' || c == '\n' || c == '\t' ? 1 : c < 32 ? 5 : 0;
+                assert_int_equal(out.size, size + 2 + extra);
+                if (c) { /* the reader takes no zero */
+                    assert_int_equal(json_parse(buf_str(&out), &arena, &value, NULL), 0);
+                    assert_true(str_equal(value.text, given));
+                }
+                arena_fini(&arena);
+            }
+}
+
+static void test_times_are_printed(void **state)
+{
+    (void)state;
+    static const struct {
+        time_ms time;
+        const char *text;
+    } prints[] = {{0, "1970-01-01T00:00:00.000Z"}, {1, "1970-01-01T00:00:00.001Z"}, {-1, "1969-12-31T23:59:59.999Z"},
+                  {951826154321, "2000-02-29T12:09:14.321Z"}, {253402300799999, "9999-12-31T23:59:59.999Z"},
+                  {253402300800000, "10000-01-01T00:00:00.000Z"}, {-62167219200000, "0000-01-01T00:00:00.000Z"}};
+    for (size_t i = 0; i < ARRAY_COUNT(prints); i++) {
+        _cleanup_buf_ struct buf out = BUF_INIT(64);
+        time_print(&out, prints[i].time);
+        assert_string_equal(buf_text(&out), prints[i].text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -192,6 +233,8 @@ int main(void)
         cmocka_unit_test(test_records_round_trip_in_json_and_binary),
         cmocka_unit_test(test_ids_are_a_permutation_and_refuse_what_was_not_made),
         cmocka_unit_test(test_amounts_are_exact_or_refused),
+        cmocka_unit_test(test_strings_are_escaped_wherever_they_must_be),
+        cmocka_unit_test(test_times_are_printed),
         cmocka_unit_test(test_yaml_reads_as_pyyaml_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
