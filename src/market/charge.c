@@ -340,6 +340,13 @@ struct due {
     udollar amount;
 };
 
+/* What is due by the leases of one tenant in one pool and currency, in one sum. */
+struct dues {
+    struct due *items;
+    uint32_t count, capacity;
+    struct map by; /* which of them, + 1 */
+};
+
 static int due_compare(const void *x, const void *y, const void *context)
 {
     (void)context;
@@ -350,43 +357,55 @@ static int due_compare(const void *x, const void *y, const void *context)
     return c ? c : COMPARE(a->currency, b->currency);
 }
 
+static void due_add(const struct market *m, struct dues *d, const struct lease *l, udollar amount)
+{
+    uint32_t tenant = m->bids[l->bid].tenant;
+    uint64_t key = ((uint64_t)tenant << 32 | l->pool) << 1 | (uint64_t)l->currency;
+    const uint64_t *known = map_find(&d->by, key);
+    if (known) {
+        d->items[*known - 1].amount += amount;
+        return;
+    }
+    ARRAY_RESERVE(d->items, d->count, d->capacity);
+    d->items[d->count++] = (struct due){m->tenants[tenant].id, l->pool, l->currency, amount};
+    map_set(&d->by, key, d->count);
+}
+
 /* What the next rounds touch, on its way into the cache. */
 static void ledger_fetch(const struct market *m, uint32_t lease)
 {
-    if (lease + 6 < m->lease_count)
-        __builtin_prefetch(&m->leases[lease + 6]);
-    if (lease >= m->lease_count)
-        return;
-    const struct lease *l = &m->leases[lease];
-    __builtin_prefetch(&m->bids[l->bid]);
-    __builtin_prefetch(&m->tenants[m->bids[l->bid].tenant]);
-    for (uint32_t i = 0; i < MIN(l->placement_count, 4u); i++)
-        __builtin_prefetch(&m->nodes[l->nodes[i]].sellers);
+    for (size_t line = 0; lease + 3 < m->lease_count && line < sizeof *m->leases; line += 64)
+        __builtin_prefetch((const char *)&m->leases[lease + 3] + line);
+    if (lease < m->lease_count)
+        __builtin_prefetch(&m->bids[m->leases[lease].bid]);
+}
+
+static void dues_book(struct market *m, struct dues *d)
+{
+    sort(d->items, d->count, sizeof *d->items, due_compare, NULL);
+    for (uint32_t i = 0; i < d->count; i++) {
+        const struct due *due = &d->items[i];
+        enum market_currency currency = (enum market_currency)due->currency;
+        ledger_move(m, (struct market_account){ACCOUNT_TENANT, due->tenant, currency},
+                    (struct market_account){ACCOUNT_POOL, m->pools[due->pool].id, currency}, due->amount, due->pool);
+    }
+    map_fini(&d->by);
+    xfree(d->items);
 }
 
 void ledger_book_all(struct market *m)
 {
-    struct due *dues = xcalloc(m->lease_count, sizeof *dues);
-    uint32_t count = 0;
+    struct dues dues = {0};
     for (uint32_t i = 1; i < m->lease_count; i++) {
-        struct lease *l = &m->leases[i];
+        const struct lease *l = &m->leases[i];
         ledger_fetch(m, i + 3);
         if (l->state == LEASE_NONE || !l->charging)
             continue;
-        dues[count++] = (struct due){m->tenants[m->bids[l->bid].tenant].id, l->pool, l->currency, ledger_accrue(m, i, m->now)};
+        due_add(m, &dues, l, ledger_accrue(m, i, m->now));
         if (l->accrued_to - l->line_from >= LINE_MS)
             ledger_line(m, i);
     }
-    sort(dues, count, sizeof *dues, due_compare, NULL);
-    for (uint32_t i = 0, next; i < count; i = next) {
-        udollar sum = 0;
-        for (next = i; next < count && due_compare(&dues[i], &dues[next], NULL) == 0; next++)
-            sum += dues[next].amount;
-        enum market_currency currency = (enum market_currency)dues[i].currency;
-        ledger_move(m, (struct market_account){ACCOUNT_TENANT, dues[i].tenant, currency},
-                    (struct market_account){ACCOUNT_POOL, m->pools[dues[i].pool].id, currency}, sum, dues[i].pool);
-    }
-    xfree(dues);
+    dues_book(m, &dues);
     for (uint32_t i = 1; i < m->lease_count; i++)
         if (m->leases[i].state != LEASE_NONE && m->leases[i].owed_count)
             displacement_pass(m, i);

@@ -352,6 +352,7 @@ static void placement_gone(struct market *m, uint32_t lease, uint32_t i)
     if (l->gone[i])
         return;
     l->gone[i] = true;
+    l->seller = 0;
     if (l->state != LEASE_VACATING)
         return;
     node_lease_remove(&m->nodes[l->nodes[i]], lease);
@@ -485,6 +486,7 @@ static void asks_take(const struct market *m, struct lease *l)
 {
     for (uint32_t i = 0; i < l->placement_count; i++)
         l->asks[i] = m->nodes[l->nodes[i]].spec.ask;
+    l->seller = 0;
 }
 
 /* Its limit or asks move: Φ and the lists with it. */

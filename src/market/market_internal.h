@@ -234,6 +234,8 @@ struct lease {
     struct span *spans; /* rates of late: what a lost contact takes back, and a victim gets back */
     uint32_t span_count, span_capacity;
     udollar *asks;      /* one a placement, as they hold for this lease */
+    uint32_t seller;    /* whose all its nodes are, at one ask (settle.c); not kept in a snapshot: looked up again */
+    udollar seller_ask; /* that ask */
     uint64_t asks_seen; /* the pool's count when they were taken; not kept in a snapshot: they are looked at again */
     int64_t exchange;   /* its currency: thousandths for 1 µ$ */
     enum market_currency currency;

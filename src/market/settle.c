@@ -5,24 +5,54 @@
 
 /* ---- sellers ------------------------------------------------------------------------------------------------ */
 
-static struct seller *node_seller(struct market *m, struct node *n, enum market_currency currency)
+#define SELLERS_DIFFER UINT32_MAX
+
+static uint32_t node_seller(struct market *m, struct node *n, enum market_currency currency)
 {
-    struct pool *p = &m->pools[n->pool];
     if (n->sellers[currency] == 0)
-        n->sellers[currency] = 1 + pool_seller(p, n->spec.seller, currency);
-    return &p->sellers[n->sellers[currency] - 1];
+        n->sellers[currency] = 1 + pool_seller(&m->pools[n->pool], n->spec.seller, currency);
+    return n->sellers[currency];
+}
+
+/* 1 + the place in its pool's sellers of the one whose nodes it has, all at one ask. A node whose replica is gone
+ * may have another seller by now. */
+static uint32_t lease_seller(struct market *m, const struct lease *l)
+{
+    uint32_t first = 0;
+    int64_t units = 0;
+    bool same = true;
+    for (uint32_t i = 0; i < l->placement_count; i++) {
+        uint32_t seller = node_seller(m, &m->nodes[l->nodes[i]], l->currency);
+        first = i ? first : seller;
+        same = same && seller == first && l->asks[i] == l->asks[0] && !l->gone[i];
+        units += l->placements[i].units_milli;
+    }
+    return same && first && units == l->units_milli ? first : SELLERS_DIFFER;
+}
+
+static void seller_use(const struct lease *l, struct seller *s, int128 used, udollar lease_ask, udollar post)
+{
+    udollar ask = l->currency == CURRENCY_MONEY ? lease_ask : mul_div_floor(lease_ask, l->exchange, 1000);
+    s->used += used;
+    s->ask_sum += used * ask;
+    s->rent_weight += used * MAX(post - lease_ask, 0);
 }
 
 void sellers_use(struct market *m, struct lease *l, time_ms span)
 {
     udollar post = m->pools[l->pool].post;
+    if (l->seller == 0) {
+        l->seller = lease_seller(m, l);
+        l->seller_ask = l->asks[0];
+    }
+    if (l->seller != SELLERS_DIFFER) {
+        seller_use(l, &m->pools[l->pool].sellers[l->seller - 1], (int128)l->units_milli * span, l->seller_ask, post);
+        return;
+    }
     for (uint32_t i = 0; i < l->placement_count; i++) {
-        int128 used = (int128)l->placements[i].units_milli * span;
-        struct seller *s = node_seller(m, &m->nodes[l->nodes[i]], l->currency);
-        udollar ask = l->currency == CURRENCY_MONEY ? l->asks[i] : mul_div_floor(l->asks[i], l->exchange, 1000);
-        s->used += used;
-        s->ask_sum += used * ask;
-        s->rent_weight += used * MAX(post - l->asks[i], 0);
+        struct node *n = &m->nodes[l->nodes[i]];
+        uint32_t seller = node_seller(m, n, l->currency);
+        seller_use(l, &m->pools[n->pool].sellers[seller - 1], (int128)l->placements[i].units_milli * span, l->asks[i], post);
     }
 }
 

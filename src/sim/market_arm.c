@@ -218,9 +218,8 @@ static void samples_keep(struct arm *a)
     }
 }
 
-static void money_follow(struct arm *a, const struct engine_event *event)
+static void money_follow(struct arm *a, const struct engine_event *event, uint64_t job)
 {
-    uint64_t job = map_get(&a->jobs, event->workload);
     if (job)
         world_charge(a->w, (uint32_t)job - 1, event->amount);
     a->record->charged += event->amount;
@@ -242,7 +241,7 @@ static void event_follow(struct arm *a, const struct engine_event *event)
         a->record->moves += event->reason == REASON_RELOCATED;
         break;
     case ENGINE_EVENT_CHARGED:
-        money_follow(a, event);
+        money_follow(a, event, job);
         return;
     case ENGINE_EVENT_GAP:
         gap_keep(a, event);

@@ -201,6 +201,33 @@ static void idle_pool_charges_the_ask(void **state)
     world_free(w);
 }
 
+/* A gang over the nodes of two sellers, and one at home with a third: each has the asks of its own, as they are at
+ * the time. */
+static void sellers_get_their_own_asks(void **state)
+{
+    (void)state;
+    struct world *w = world_new(1);
+    struct market_account sellers[] = {{ACCOUNT_SELLER, 1}, {ACCOUNT_SELLER, 2}, {ACCOUNT_SELLER, 3}}, fee = {ACCOUNT_FEE, 0};
+    apply_one(w, (struct market_command){.type = MARKET_SETTING_SET, .setting = {SETTING_FEE_PERMILLE, 100}});
+    for (market_id i = 1; i <= 3; i++)
+        apply_one(w, (struct market_command){.type = MARKET_NODE_UP, .node = {.id = i, .sku = 1, .accelerator = 1,
+            .place = {1, 1, 1, 1, 1 + i / 3}, .amounts = {8000, 80000, 524288, 0}, .ask = 500000, .seller = i}});
+    start(w, bid_add(w, (struct want){2, 8000, LEVEL_RACK, 3000000, BID_PREEMPTIBLE}));
+    start(w, bid_add(w, (struct want){1, 8000, LEVEL_ANY, 3000000, BID_PREEMPTIBLE}));
+    for (int i = 0; i < 3600; i++)
+        tick(w, 1000);
+    for (int i = 0; i < 3; i++)
+        assert_in_range(market_balance(w->m, sellers[i]), 8 * 500000 - 10, 8 * 500000);
+    for (market_id i = 1; i <= 3; i++)
+        apply_one(w, (struct market_command){.type = MARKET_ASK_SET, .on_node = {.node = i, .ask = 600000}});
+    for (int i = 0; i < 3600; i++)
+        tick(w, 1000);
+    for (int i = 0; i < 3; i++)
+        assert_in_range(market_balance(w->m, sellers[i]), 8 * 1100000 - 1000, 8 * 1100000);
+    assert_in_range(market_balance(w->m, fee), 0, 1000); /* it is of rent, and there is none */
+    world_free(w);
+}
+
 static void higher_value_displaces_after_minimum_run(void **state)
 {
     (void)state;
@@ -505,6 +532,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(idle_pool_charges_the_ask),
+        cmocka_unit_test(sellers_get_their_own_asks),
         cmocka_unit_test(higher_value_displaces_after_minimum_run),
         cmocka_unit_test(firm_is_not_moved_in_its_term),
         cmocka_unit_test(node_loss_requeues_at_no_charge),
