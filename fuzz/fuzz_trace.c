@@ -71,6 +71,12 @@ static void fuzz_jobs(unsigned kind, struct str bytes)
         jobs_parse_philly(&jobs, "philly", &text, &err);
     else if (kind == 3)
         jobs_parse_chronus(&jobs, "chronus", &text, &err);
+    else if (kind == 4)
+        jobs_parse_helios(&jobs, "helios", &text, &err);
+    else if (kind == 5)
+        jobs_parse_azure(&jobs, "azure", NULL, &text, &err);
+    else if (kind == 6)
+        jobs_parse_pollux(&jobs, "pollux", NULL, &text, &err);
     else
         cluster_parse(&cluster, "fleet", &text, &err);
     jobs_settle(&jobs, 1000);
@@ -84,7 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     struct str rest = {(const char *)data + 1, size - 1};
-    switch (data[0] % 14) {
+    switch (data[0] % 17) {
     case 0:
         fuzz_input(rest);
         break;
@@ -125,7 +131,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             rest);
         break;
     default:
-        fuzz_jobs(data[0] % 14 - 9, rest);
+        fuzz_jobs(data[0] % 17 - 9, rest);
         break;
     }
     return 0;

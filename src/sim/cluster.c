@@ -202,6 +202,8 @@ int cluster_parse(struct cluster *c, const char *file, struct buf *text, struct 
     else if (memmem(header.data, header.size, "NODELIST", 8) ||
              memmem(header.data, header.size, "HOSTNAMES", 9))
         status = cluster_parse_sinfo(c, file, text, err);
+    else if (memmem(header.data, header.size, "ondemand_usd_h", 14))
+        status = cluster_parse_offers(c, file, text, err);
     else
         status = cluster_parse_own(c, file, text, err);
     if (status == 0 && c->count == 0)

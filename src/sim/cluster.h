@@ -38,10 +38,11 @@ void cluster_add(struct cluster *c, const struct cluster_node *node);
 int64_t cluster_node_units_milli(const struct cluster_node *node);
 int64_t cluster_units_milli(const struct cluster *c);
 
-/* The form is told by the content: `kubectl get nodes -o json`, a table of `sinfo`, or our own
- * columns. Errors name the file and what to do. */
+/* The form is told by the content: `kubectl get nodes -o json`, a table of `sinfo`, price lists of
+ * clouds (ondemand_usd_h), or our own columns. Errors name the file and what to do. */
 int cluster_read(struct cluster *c, const char *path, struct error *err);
 int cluster_parse(struct cluster *c, const char *file, struct buf *text, struct error *err);
 int cluster_parse_own(struct cluster *c, const char *file, struct buf *text, struct error *err);
 int cluster_parse_sinfo(struct cluster *c, const char *file, struct buf *text, struct error *err);
+int cluster_parse_offers(struct cluster *c, const char *file, struct buf *text, struct error *err);
 int cluster_parse_kubectl(struct cluster *c, const char *file, struct buf *text, struct error *err);

@@ -16,4 +16,4 @@ struct sim_format {
 extern const struct sim_format format_openb, format_spot, format_hydra, format_itp;
 /* These run on the engine in virtual time, or on a baseline of it (sim/experiment.h). */
 extern const struct sim_format format_csv, format_slurm, format_philly, format_chronus,
-    format_journal;
+    format_helios, format_azure, format_pollux, format_journal;

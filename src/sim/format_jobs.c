@@ -26,6 +26,12 @@ static int trace_read(const struct sim_options *o, struct jobs *jobs, struct err
         return jobs_read_philly(jobs, o->trace.path, err);
     if (str_is(format, "chronus"))
         return jobs_read_chronus(jobs, o->trace.path, err);
+    if (str_is(format, "helios"))
+        return jobs_read_helios(jobs, o->trace.path, err);
+    if (str_is(format, "azure-llm"))
+        return jobs_read_azure(jobs, o->trace.path, err);
+    if (str_is(format, "pollux"))
+        return jobs_read_pollux(jobs, o->trace.path, err);
     return jobs_read_csv(jobs, o->trace.path, o->map, err);
 }
 
@@ -95,3 +101,6 @@ FORMAT(csv, "csv", "one workload a row: submit, run, gpus, … (docs/sim.md)", 1
 FORMAT(slurm, "slurm", "what `sacct --parsable2` prints", 0);
 FORMAT(philly, "philly", "Microsoft Philly 2017, compact form", 0);
 FORMAT(chronus, "chronus", "Philly with deadlines, as Chronus prepared it", 0);
+FORMAT(helios, "helios", "GPUs that tenants ran and waited for, minute by minute", 0);
+FORMAT(azure, "azure-llm", "requests of a language model, as replicas of one GPU; FILE#times=N", 0);
+FORMAT(pollux, "pollux", "a workload of Pollux or Sia, FILE#NAME; lengths drawn", 0);

@@ -63,6 +63,15 @@ int jobs_read_slurm(struct jobs *jobs, const char *path, struct error *err);
 int jobs_read_philly(struct jobs *jobs, const char *path, struct error *err);
 /* Chronus: Philly with deadlines, in minutes. */
 int jobs_read_chronus(struct jobs *jobs, const char *path, struct error *err);
+/* Helios: GPUs that ran and waited, by virtual cluster and minute. Each rise is jobs of one to four
+ * whole nodes and one of the rest; each fall ends the oldest that fit into it. */
+int jobs_read_helios(struct jobs *jobs, const char *path, struct error *err);
+/* Azure: requests of a language model. Each minute's tokens make so many replicas of one GPU;
+ * "FILE#times=N": for each request N. */
+int jobs_read_azure(struct jobs *jobs, const char *path, struct error *err);
+/* Pollux and Sia: one workload of the file, "FILE#NAME" where it holds several. Lengths that it does
+ * not give are drawn by application from the job's name. */
+int jobs_read_pollux(struct jobs *jobs, const char *path, struct error *err);
 
 struct buf;
 int jobs_parse_csv(struct jobs *jobs, const char *file, const char *map, struct buf *text,
@@ -70,3 +79,9 @@ int jobs_parse_csv(struct jobs *jobs, const char *file, const char *map, struct 
 int jobs_parse_slurm(struct jobs *jobs, const char *file, struct buf *text, struct error *err);
 int jobs_parse_philly(struct jobs *jobs, const char *file, struct buf *text, struct error *err);
 int jobs_parse_chronus(struct jobs *jobs, const char *file, struct buf *text, struct error *err);
+int jobs_parse_helios(struct jobs *jobs, const char *file, struct buf *text, struct error *err);
+/* `part`: what stood behind the #, or NULL. */
+int jobs_parse_azure(struct jobs *jobs, const char *file, const char *part, struct buf *text,
+                     struct error *err);
+int jobs_parse_pollux(struct jobs *jobs, const char *file, const char *part, struct buf *text,
+                      struct error *err);

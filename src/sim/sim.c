@@ -15,7 +15,9 @@
 
 static const struct sim_format *const formats[] = {&format_openb,  &format_spot,   &format_hydra,
                                                    &format_itp,    &format_csv,    &format_slurm,
-                                                   &format_philly, &format_chronus, &format_journal};
+                                                   &format_philly, &format_chronus,
+                                                   &format_helios, &format_azure,  &format_pollux,
+                                                   &format_journal};
 
 static const struct sim_format *format_find(const char *name)
 {

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The published tables in small, on traces made here with the columns of the real ones: what each policy must never do,
 and which of two it must not fall behind. Where the real traces are found (TRACES), those of B and C too."""
+import gzip
 import json
 import os
 import pathlib
@@ -90,6 +91,30 @@ def elastic(folder, rng):
     print("D:", ratio)
 
 
+def demands(folder, rng):
+    """The traces that hold no jobs as they stand, gzipped, on a fleet of offers."""
+    def zipped(name, head, rows):
+        path = folder / name
+        path.write_bytes(gzip.compress(("\n".join([head, *(",".join(map(str, row)) for row in rows)]) + "\n").encode()))
+        return path
+    helios = zipped("helios.csv.gz", "vc,minute,running_gpus,pending_gpus", [(v, m, rng.randrange(30), rng.randrange(4)) for v in "ab" for m in range(0, 1440, 10)])
+    azure = zipped("azure.csv.gz", "TIMESTAMP,ContextTokens,GeneratedTokens",
+                   [(f"2023-11-16 18:{m:02}:{s:02}.5", rng.randrange(4000), rng.randrange(600)) for m in range(60) for s in range(60)])
+    pollux = zipped("pollux.csv.gz", "workload,name,submit_s,application,num_gpus_requested",
+                    [(f"w-{i % 2}", f"j{i}", 60 * i, rng.choice(("bert", "ncf", "yolov3")), rng.randrange(1, 12)) for i in range(60)])
+    offers = lines(folder / "offers.csv", "cloud,instance,gpu,gpu_count,ondemand_usd_h,spot_usd_h", [("c", "n", "H100", 8, 20, 4 + i / 10) for i in range(12)])
+    for trace, count in ((f"helios:{helios}", 100), (f"azure-llm:{azure}#times=9", 9), (f"pollux:{pollux}#w-1", 30)):
+        found = sim("--trace", trace, "--fleet", offers, "--set", "preemptible_percent=100", "--set", "on_demand=9")
+        assert found["finished"] >= count and found["submitted"] == sum(found[k] for k in ("finished", "running", "waiting", "rejected", "cancelled")), found
+        assert .5 * found["useful_unit_hours"] <= found["cost_usd"], found
+        print(trace.split(":")[0], found["submitted"], found["finished"])
+    data = pathlib.Path(__file__).resolve().parents[2] / "data"
+    for trace, count in (("pollux:pollux-1.0-6.csv", 160), ("helios:helios-earth-2020-05-06.csv.gz", 107), ("azure-llm:azure-llm-2023-11-16-18h.csv.gz#times=9", 60)):
+        kind, name = trace.split(":")
+        found = sim("--trace", f"{kind}:{data / name}", "--fleet", offers, "--set", "add_nodes=70", "--set", "on_demand=9")
+        assert found["submitted"] == count, (trace, found["submitted"])
+
+
 def main():
     rng = random.Random(7)
     with tempfile.TemporaryDirectory(prefix="tessera-test-") as name:
@@ -100,6 +125,7 @@ def main():
         types(lines(folder / "hydra.csv", "job_name,norm_job_submit_time,ddl,A100,V100,GTX2080Ti",
                     [(i, 0, "inf" if i % 4 else sum(r) * 8 + 9000, *r) for i, r in enumerate(runs)]), 100)
         elastic(folder, rng)
+        demands(folder, rng)
     traces = pathlib.Path(os.environ.get("TRACES", "/nowhere"))
     if (traces / "cant-be-late/windows.csv").exists():
         cost = deadline(traces / "cant-be-late/windows.csv", traces / "spot-availability")

@@ -111,6 +111,139 @@ static void sacct_is_read(void **state)
     jobs_fini(&jobs);
 }
 
+/* Demand that rises is submitted, what it falls by ends; what rises by more than a node takes whole ones. */
+static void demand_becomes_jobs(void **state)
+{
+    (void)state;
+    struct jobs jobs = {};
+    struct error err;
+    _cleanup_buf_ struct buf text = text_of("minute,vc,running_gpus,pending_gpus\n"
+                                            "0,a,4,\n0,b,1,0\n10,a,20,5\n10,b,0,0\n20,a,20,1\n30,a,0,0\n");
+    assert_int_equal(jobs_parse_helios(&jobs, "h", &text, &err), 0);
+    jobs_settle(&jobs, 100);
+    static const struct {
+        int64_t submit, run, replicas, gpus;
+    } expected[] = {{0, 10, 1, 1}, {0, 20, 1, 4}, {10, 20, 2, 8}, {10, 20, 1, 5}};
+    assert_int_equal(jobs.count, ARRAY_COUNT(expected));
+    for (size_t i = 0; i < jobs.count; i++) {
+        const struct job *job = &jobs.items[i];
+        assert_int_equal(job->submit, expected[i].submit * 60000);
+        assert_int_equal(job->run, expected[i].run * 60000);
+        assert_int_equal(job->replicas, expected[i].replicas);
+        assert_int_equal(job->amounts.gpu_milli, expected[i].gpus * 1000);
+        assert_true(job->preemptible);
+    }
+    jobs_fini(&jobs);
+}
+
+/* 4,000 tokens of context or 400 generated make a second of a GPU; each minute's replicas are what it takes. */
+static void requests_become_replicas(void **state)
+{
+    (void)state;
+    struct jobs jobs = {};
+    struct error err;
+    const char *rows = "TIMESTAMP,ContextTokens,GeneratedTokens\n"
+                       "2023-11-16 18:15:46.6805900,240000,0\n2023-11-16 18:15:50,0,24000\n"
+                       "2023-11-16 18:16:01.5,4,0\n2023-11-16 18:18:01,4000,400\n";
+    _cleanup_buf_ struct buf text = text_of(rows), same = text_of(rows);
+    assert_int_equal(jobs_parse_azure(&jobs, "a", NULL, &text, &err), 0);
+    jobs_settle(&jobs, 100);
+    assert_int_equal(jobs.count, 3);
+    assert_int_equal(jobs.items[0].run, 60000);
+    assert_int_equal(jobs.items[1].run, 120000);
+    assert_int_equal(jobs.items[2].submit, 180000);
+    assert_false(jobs.items[0].preemptible);
+    assert_int_equal(jobs.items[0].amounts.gpu_milli, 1000);
+    jobs_fini(&jobs);
+    assert_int_equal(jobs_parse_azure(&jobs, "a", "times=3", &same, &err), 0);
+    assert_int_equal(jobs.count, 7); /* 6 at first, of which 1 stays; 1 at the end */
+    jobs_fini(&jobs);
+}
+
+static void pollux_is_one_workload(void **state)
+{
+    (void)state;
+    struct error err;
+    const char *rows = "workload,name,submit_s,application,num_gpus_requested,run\n"
+                       "w-1,a-0,107,cifar10,12,\nw-2,b-0,5,bert,1,60\nw-1,c-1,110,imagenet,4,\n";
+    const char *parts[] = {NULL, "w-1", "w-2", "w-3"};
+    const size_t counts[] = {1, 2, 1, 0};
+    for (size_t i = 0; i < ARRAY_COUNT(parts); i++) {
+        struct jobs jobs = {};
+        _cleanup_buf_ struct buf text = text_of(rows);
+        int status = jobs_parse_pollux(&jobs, "p", parts[i], &text, &err);
+        assert_int_equal(jobs.count, counts[i]);
+        assert_int_equal(status == 0, i == 1 || i == 2);
+        if (i == 1) {
+            assert_true(jobs.items[0].drawn);
+            assert_int_equal(jobs.items[0].replicas, 2);
+            assert_in_range(jobs.items[0].run, HOUR_MS / 120, HOUR_MS / 12);
+            assert_in_range(jobs.items[1].run, 25 * HOUR_MS, 250 * HOUR_MS);
+        }
+        if (i == 2)
+            assert_int_equal(jobs.items[0].run, 60000);
+        jobs_fini(&jobs);
+    }
+    assert_string_equal(err.text, "p: no workload w-3");
+}
+
+/* The new readers name file, line and column like the others. */
+static void series_are_refused_by_line_and_column(void **state)
+{
+    (void)state;
+    static const struct {
+        int reader;
+        const char *part, *text, *complaint;
+    } cases[] = {
+        {0, NULL, "vc,minute\na,1\n", "t:1: no column running_gpus"},
+        {0, NULL, "vc,minute,running_gpus\na,1,1\nb,1,1\na,1,2\n", "t:4: minute: not later than the row of the same vc before it"},
+        {0, NULL, "vc,minute,running_gpus\na,1,-1\n", "t:2: running_gpus: -1 is out of range, allowed is 0 to 100000"},
+        {1, NULL, "TIMESTAMP,ContextTokens\n", "t:1: no column GeneratedTokens|generated_tokens"},
+        {1, NULL, "TIMESTAMP,ContextTokens,GeneratedTokens\nx,1,1\n", "t:2: TIMESTAMP: \"x\" is not a date and time"},
+        {1, "times=0", "TIMESTAMP,ContextTokens,GeneratedTokens\n", "--trace: #times=0: allowed is #times=N, N from 1 to 100000"},
+        {2, NULL, "workload,name,submit_s,application,num_gpus\nw,a,1,bert,1\nv,b,1,bert,1\n",
+         "t:3: workload: another than w; say which: pollux:FILE#w"},
+        {2, NULL, "name,submit_s,application,num_gpus\na,1,x,1\n", "t:2: application: \"x\" is of no known size, and there is no run"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct jobs jobs = {};
+        struct error err;
+        _cleanup_buf_ struct buf text = text_of(cases[i].text);
+        int status = cases[i].reader == 0   ? jobs_parse_helios(&jobs, "t", &text, &err)
+                     : cases[i].reader == 1 ? jobs_parse_azure(&jobs, "t", cases[i].part, &text, &err)
+                                            : jobs_parse_pollux(&jobs, "t", cases[i].part, &text, &err);
+        assert_true(status < 0);
+        assert_string_equal(err.text, cases[i].complaint);
+        jobs_fini(&jobs);
+    }
+}
+
+/* One node an offer, prices per GPU; what is not sold is left out. */
+static void offers_become_nodes(void **state)
+{
+    (void)state;
+    struct cluster c = {};
+    struct error err;
+    _cleanup_buf_ struct buf text = text_of("cloud,instance,gpu,gpu_count,vcpus,memory_gib,region,zone,ondemand_usd_h,spot_usd_h\n"
+                                            "aws,p5,H100,8.0,192.0,2048.0,us-east-1,use1-az2,98.32,40.00\n"
+                                            "gcp,-,L4,1.0,,,us-c1,,0.5,\nazure,x,M60,1,6,56,west,,,\n");
+    _cleanup_buf_ struct buf series = text_of("date,instance,gpu,gpu_count,ondemand_usd_h\n2024-01-01,-,L4,1,1\n");
+    assert_int_equal(cluster_parse(&c, "o", &text, &err), 0);
+    assert_int_equal(c.count, 2);
+    assert_true(str_is(c.nodes[0].sku, "p5"));
+    assert_true(str_is(c.nodes[0].zone, "aws/use1-az2"));
+    assert_int_equal(c.nodes[0].ask, 5000000);
+    assert_int_equal(c.nodes[0].on_demand, 12290000);
+    assert_int_equal(c.nodes[0].amounts.core_milli, 192000);
+    assert_int_equal(c.nodes[1].ask, 500000);
+    assert_int_equal(c.nodes[1].amounts.memory_mib, 96 * 1024);
+    assert_true(str_is(c.nodes[1].sku, "l4-1x"));
+    cluster_fini(&c);
+    assert_true(cluster_parse(&c, "o", &series, &err) < 0);
+    assert_string_equal(err.text, "o:2: date: a series of prices is not a fleet; keep one row an offer");
+    cluster_fini(&c);
+}
+
 static void fleets_are_told_apart(void **state)
 {
     (void)state;
@@ -374,6 +507,11 @@ int main(void)
         cmocka_unit_test(csv_says_what_it_says),
         cmocka_unit_test(csv_is_refused_by_line_and_column),
         cmocka_unit_test(sacct_is_read),
+        cmocka_unit_test(demand_becomes_jobs),
+        cmocka_unit_test(requests_become_replicas),
+        cmocka_unit_test(pollux_is_one_workload),
+        cmocka_unit_test(series_are_refused_by_line_and_column),
+        cmocka_unit_test(offers_become_nodes),
         cmocka_unit_test(fleets_are_told_apart),
         cmocka_unit_test(a_higher_bid_preempts_and_work_is_kept),
         cmocka_unit_test(a_lost_node_takes_back_to_the_last_checkpoint),
