@@ -113,6 +113,18 @@ uint32_t tree_first(const struct market *m, uint32_t root)
     return root;
 }
 
+uint32_t tree_first_but(const struct market *m, uint32_t root, const struct bid *bid)
+{
+    uint32_t before = 0;
+    while (root && m->bids[root].left) {
+        before = root;
+        root = m->bids[root].left;
+    }
+    if (&m->bids[root] != bid)
+        return root;
+    return bid->right ? tree_first(m, bid->right) : before;
+}
+
 uint64_t tree_above(const struct market *m, uint32_t root, int64_t value)
 {
     uint64_t count = 0;

@@ -319,8 +319,8 @@ static bool starts_at(const struct market *m, struct scratch *s, const struct bi
         return start == START_NOW;
     at.limit = limit;
     at.value = value_at(class_form(m, class), bid->limits, limit);
-    uint32_t head = tree_first(m, class->waiting);
-    if (head && &m->bids[head] != bid && bid_compare(&m->bids[head], &at) < 0)
+    uint32_t rival = bid->waiting ? tree_first_but(m, class->waiting, bid) : tree_first(m, class->waiting);
+    if (rival && bid_compare(&m->bids[rival], &at) < 0) /* it would be looked at first, and has been tried in vain */
         return false;
     struct candidate c = bid_candidate(m, &at);
     struct plan plan;

@@ -479,6 +479,8 @@ int bid_compare(const struct bid *a, const struct bid *b);
 void tree_insert(struct market *m, uint32_t *root, uint32_t bid);
 void tree_remove(struct market *m, uint32_t *root, uint32_t bid);
 uint32_t tree_first(const struct market *m, uint32_t root);
+/* The first but for this bid, which is in the tree; 0 where it stands there alone. */
+uint32_t tree_first_but(const struct market *m, uint32_t root, const struct bid *bid);
 /* How many have a limit strictly above `limit`. */
 uint64_t tree_above(const struct market *m, uint32_t root, int64_t limit);
 /* How many stand before this bid. */
