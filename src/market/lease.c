@@ -213,7 +213,7 @@ static void lease_await(struct market *m, uint32_t lease)
     struct lease *l = &m->leases[lease];
     l->crowded = lease_is_blocked(m, l);
     time_ms wait = 0;
-    for (uint32_t i = 0; l->crowded && m->pools[l->pool].claims && i < l->placement_count; i++) {
+    for (uint32_t i = 0; l->crowded && i < l->placement_count; i++) {
         const struct node *n = &m->nodes[l->nodes[i]];
         for (uint32_t j = 0; j < n->lease_count; j++)
             if (m->leases[n->leases[j]].state == LEASE_VACATING)
