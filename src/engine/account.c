@@ -75,6 +75,49 @@ struct engine_outcome engine_project_set(struct engine *e, const struct engine_c
     return outcome_ok(p->id);
 }
 
+/* ---- budgets ------------------------------------------------------------------------------------------------- */
+
+static const int budget_levels[] = {80, 100};
+
+static int budget_level(const struct engine *e, const struct engine_project *p)
+{
+    int level = 0;
+    if (!p->limited || p->budget == 0)
+        return 0;
+    int128 spent = (int128)market_spent(e->market, p->id) * 100;
+    for (size_t i = 0; i < ARRAY_COUNT(budget_levels); i++)
+        if (spent >= (int128)p->budget * budget_levels[i])
+            level = budget_levels[i];
+    return level;
+}
+
+static void budget_event(struct engine *e, const struct engine_project *p, int level)
+{
+    struct engine_event *event = engine_event_add(e, ENGINE_EVENT_BUDGET);
+    event->project = p->id;
+    event->value = level;
+    event->amount = market_spent(e->market, p->id);
+    event->limit = p->budget;
+}
+
+void engine_budgets_watch(struct engine *e)
+{
+    for (size_t i = 0; i < e->project_count; i++) {
+        struct project *p = &e->projects[i];
+        int before = p->level;
+        p->level = budget_level(e, &p->view);
+        for (size_t k = 0; k < ARRAY_COUNT(budget_levels); k++)
+            if (before < budget_levels[k] && p->level >= budget_levels[k])
+                budget_event(e, &p->view, budget_levels[k]);
+    }
+}
+
+void engine_budgets_restore(struct engine *e)
+{
+    for (size_t i = 0; i < e->project_count; i++)
+        e->projects[i].level = budget_level(e, &e->projects[i].view);
+}
+
 /* ---- principals and keys -------------------------------------------------------------------------------------- */
 
 static engine_id principal_find(const struct engine *e, enum engine_principal_kind kind, struct str name, struct buf *key)

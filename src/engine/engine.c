@@ -454,6 +454,7 @@ void engine_apply(struct engine *e, time_ms now, const struct engine_command *co
     for (size_t i = 0; i < result->node_count; i++)
         e->nodes[result->nodes[i] - 1]->touched = false;
     sort(result->nodes, result->node_count, sizeof *result->nodes, id_compare, NULL);
+    engine_budgets_watch(e);
     map_fini(&e->batch.repeats);
     e->result = NULL;
 }

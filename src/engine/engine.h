@@ -452,6 +452,7 @@ enum engine_event_type {
     ENGINE_EVENT_WORKLOAD_REQUEST,    /* another request of a paused workload */
     ENGINE_EVENT_RESERVATION,         /* value: its id, state: enum market_reservation_state, text: its name */
     ENGINE_EVENT_WORKLOAD_QUOTED,     /* with a deadline; value: it is promised, for at most `amount`, and starts by `from` */
+    ENGINE_EVENT_BUDGET,              /* once where it is crossed; value: 80 or 100 per cent, amount: spent, limit: the budget */
     ENGINE_EVENT_TYPE_COUNT,
 };
 

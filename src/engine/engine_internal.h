@@ -37,6 +37,7 @@ struct names { /* id = index + 1 */
 struct project {
     struct engine_project view;
     char *text;
+    int level; /* per cent of its budget that it was told to have spent: 0, 80, 100; follows from the state */
 };
 struct principal {
     struct engine_principal view;
@@ -233,6 +234,8 @@ struct engine_outcome engine_key_create(struct engine *e, const struct engine_co
 struct engine_outcome engine_key_revoke(struct engine *e, engine_id id);
 struct engine_outcome engine_key_join(struct engine *e, const struct engine_command *c);
 struct key *engine_key_find(const struct engine *e, engine_id id);
+void engine_budgets_watch(struct engine *e);   /* at the end of a batch: tells what was crossed in it */
+void engine_budgets_restore(struct engine *e); /* what was told already, from a state that was read */
 void engine_keys_drop(struct engine *e); /* sessions and tokens a day after their end */
 void engine_keys_due_set(struct engine *e);
 struct project *engine_project_add(struct engine *e, struct str name);

@@ -627,5 +627,6 @@ struct engine *engine_restore(struct unpack *in)
         engine_free(c.e);
         return NULL;
     }
+    engine_budgets_restore(c.e);
     return c.e;
 }

@@ -318,7 +318,7 @@ struct api_event {
     int64_t surplus_udollar_per_hour, bound_udollar_per_hour;
     struct str debit, credit;
     struct str setting;
-    int64_t value;
+    int64_t value, budget_udollar;
 };
 
 /* ---- console -------------------------------------------------------------------------------------------- */

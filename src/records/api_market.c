@@ -135,6 +135,7 @@ static const struct field api_event_fields[] = {
     TEXT(E, debit, OMIT, "Account that pays."),
     TEXT(E, credit, OMIT, "Account that receives."),
     TEXT(E, setting, OMIT, "Name of the setting."),
-    COUNT(E, value, OMIT, NULL, "Its value."),
+    COUNT(E, value, OMIT, NULL, "Its value; of a budget, the per cent that were crossed."),
+    COUNT(E, budget_udollar, OMIT, "µ$", "The budget."),
 };
 RECORD(api_event, "One event of the stream; a field left out is zero or does not apply.");

@@ -51,6 +51,7 @@ const char *event_type_name(enum engine_event_type type)
         [ENGINE_EVENT_WORKLOAD_REQUEST] = "workload_request",
         [ENGINE_EVENT_RESERVATION] = "reservation",
         [ENGINE_EVENT_WORKLOAD_QUOTED] = "workload_quoted",
+        [ENGINE_EVENT_BUDGET] = "budget",
     };
     return NAME_OF(names, type);
 }
@@ -469,6 +470,9 @@ static struct str owned_text(const struct engine_event *event, const struct api_
         return reservation_text(event, arena);
     case ENGINE_EVENT_WORKLOAD_QUOTED:
         return quoted_text(event, arena);
+    case ENGINE_EVENT_BUDGET:
+        return text_made(arena, "project %.*s has spent %s, %lld %% of its budget of %s or more", STR_ARGS(out->project), money(event->amount).text,
+                         (long long)event->value, money(event->limit).text);
     default:
         return STR("");
     }
@@ -540,7 +544,10 @@ static void numbers_fill(const struct engine_event *event, struct api_event *ret
     ret->units_milli = event->units_milli;
     ret->from_ms = event->from;
     ret->to_ms = event->to;
-    ret->limit_udollar_per_hour = event->type == ENGINE_EVENT_PROJECT_CREATED || event->type == ENGINE_EVENT_PROJECT_CHANGED ? 0 : event->limit;
+    bool project = event->type == ENGINE_EVENT_PROJECT_CREATED || event->type == ENGINE_EVENT_PROJECT_CHANGED;
+    bool budget = event->type == ENGINE_EVENT_BUDGET;
+    ret->limit_udollar_per_hour = project || budget ? 0 : event->limit;
+    ret->budget_udollar = budget ? event->limit : 0;
     ret->deadline_ms = event->deadline;
     ret->exit_code = event->exit_code;
     ret->signal = event->signal;

@@ -198,12 +198,64 @@ static void test_replicas_come_and_go(void **state)
     world_fini(&w);
 }
 
+/* 80 and 100 per cent are told once each, also over a restart, and again where a budget is moved. */
+static void test_budgets_are_told_once(void **state)
+{
+    (void)state;
+    struct world w;
+    struct engine_event event;
+    size_t seen = 0;
+    world_init(&w);
+    struct engine_command settings[] = {setting(SETTING_MINIMUM_RUN_MS, 0), setting(SETTING_TICK_MS, 1000), setting(SETTING_RAMP_PERMILLE, 1000)};
+    world_apply(&w, settings, ARRAY_COUNT(settings));
+    struct engine_command budget = {.type = ENGINE_PROJECT_SET, .project = {.project = 1, .limited = true, .budget = 4000}};
+    apply_one(&w, budget);
+    node_add(&w, "n1", "r1");
+    engine_id id = submit(&w, (struct want){.nodes = 1, .cores = 2, .limit = 100000});
+    started_all(&w, id);
+    for (int i = 0; i < 200 && seen < 1; i++) {
+        w.now += 1000;
+        tick(&w);
+        seen += events(&w, ENGINE_EVENT_BUDGET, &event);
+    }
+    assert_int_equal(seen, 1);
+    assert_int_equal(event.project, 1);
+    assert_int_equal(event.value, 80);
+    assert_int_equal(event.limit, 4000);
+    assert_true(event.amount >= 3200 && event.amount < 4000);
+    w.now += 1;
+    tick(&w);
+    assert_int_equal(events(&w, ENGINE_EVENT_BUDGET, &event), 0);
+    _cleanup_buf_ struct buf bytes = BUF_INIT(BUF_LIMIT_DEFAULT);
+    engine_snapshot(w.e, &bytes);
+    struct unpack in = unpack_from(buf_str(&bytes));
+    struct engine *again = engine_restore(&in);
+    assert_non_null(again);
+    engine_free(w.e);
+    w.e = again;
+    w.now += 1;
+    tick(&w);
+    assert_int_equal(events(&w, ENGINE_EVENT_BUDGET, &event), 0);
+    budget.project.budget = 1000;
+    apply_one(&w, budget);
+    assert_int_equal(events(&w, ENGINE_EVENT_BUDGET, &event), 1);
+    assert_int_equal(event.value, 100);
+    budget.project.budget = 1000000;
+    apply_one(&w, budget);
+    assert_int_equal(events(&w, ENGINE_EVENT_BUDGET, &event), 0);
+    budget.project.budget = 1;
+    apply_one(&w, budget);
+    assert_int_equal(events(&w, ENGINE_EVENT_BUDGET, &event), 2);
+    world_fini(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_bill_from_events_alone),
         cmocka_unit_test(test_the_order_of_a_batch_says_nothing),
         cmocka_unit_test(test_replicas_come_and_go),
+        cmocka_unit_test(test_budgets_are_told_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -352,7 +352,7 @@ static void test_any_order_of_things(void **state)
     for (int i = 0; i < ENGINE_EVENT_PROJECT_CREATED; i++)
         if (i != ENGINE_EVENT_WORKLOAD_REJECTED && seen[i] == 0)
             fail_msg("event %d was never seen", i);
-    for (int i = ENGINE_EVENT_REPLICA_PHASE; i < ENGINE_EVENT_TYPE_COUNT; i++)
+    for (int i = ENGINE_EVENT_REPLICA_PHASE; i <= ENGINE_EVENT_WORKLOAD_QUOTED; i++)
         if (seen[i] == 0)
             fail_msg("event %d was never seen", i);
     for (int i = 0; i <= ENGINE_STALE; i++)
