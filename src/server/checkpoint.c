@@ -191,8 +191,9 @@ int snapshots_finish(struct core *c, bool write, struct error *err)
 void *checkpoint_main(void *core)
 {
     struct core *c = core;
-    _cleanup_free_ char *path = data_path(c->data, JOURNAL_NAME);
-    const struct journal_options options = {.path = path, .vfs = c->options.vfs, .format = JOURNAL_CODEC_FORMAT};
+    const struct journal_options options = journal_options_of(c);
+    if (c->memory)
+        return NULL;
     struct journal_checkpointer *checkpointer = NULL;
     struct error err = {};
     if (journal_checkpoint_open(&checkpointer, &options, &err) < 0) {

@@ -113,13 +113,21 @@ static uint64_t inode_of(const char *path)
     return stat(path, &status) < 0 ? 0 : status.st_ino;
 }
 
+struct journal_options journal_options_of(const struct core *c)
+{
+    return (struct journal_options){.path = c->journal_path, .vfs = c->options.vfs, .memory = c->memory, .format = JOURNAL_CODEC_FORMAT};
+}
+
 static int journal_ready(struct core *c, const struct contents *there, struct error *err)
 {
+    if (!c->options.memory && memory_marked(c->data))
+        return error_set(err, -EEXIST, "%s was used with --store memory, and what it held is forgotten; start with another --data", c->data);
     if (!there->journal && (there->installation || there->snapshots || there->tables))
         return lost(c->data, JOURNAL_NAME, err);
     c->journal_path = data_path(c->data, JOURNAL_NAME);
-    const struct journal_options options = {.path = c->journal_path, .vfs = c->options.vfs, .create = !there->journal,
-                                            .format = JOURNAL_CODEC_FORMAT};
+    c->memory = c->options.memory ? journal_memory_new() : NULL;
+    struct journal_options options = journal_options_of(c);
+    options.create = !there->journal;
     int r = journal_open(&c->journal, &options, err);
     c->journal_inode = inode_of(c->journal_path);
     return r;
@@ -128,7 +136,7 @@ static int journal_ready(struct core *c, const struct contents *there, struct er
 /* Deleted, moved or replaced while it is open: what is written then, nobody finds again. */
 bool journal_in_place(const struct core *c)
 {
-    return inode_of(c->journal_path) == c->journal_inode;
+    return c->memory || inode_of(c->journal_path) == c->journal_inode;
 }
 
 static int installation_ready(struct core *c, const struct contents *there, struct error *err)
@@ -143,11 +151,11 @@ static int installation_ready(struct core *c, const struct contents *there, stru
 /* All events from the first one on: what tables can be made of anew. */
 static bool events_whole(const struct core *c)
 {
-    _cleanup_free_ char *path = data_path(c->data, JOURNAL_NAME);
+    const struct journal_options options = journal_options_of(c);
     struct journal_reader *reader = NULL;
     struct journal_group group = {0};
     struct error ignored;
-    bool whole = journal_read_open(&reader, &(struct journal_options){.path = path, .vfs = c->options.vfs, .format = JOURNAL_CODEC_FORMAT}, &ignored) == 0 &&
+    bool whole = journal_read_open(&reader, &options, &ignored) == 0 &&
                  journal_read_next(reader, 0, &group, &ignored) > 0 && group.seq_first == 1 && group.events.size > 0;
     journal_read_close(reader);
     return whole;
@@ -200,8 +208,10 @@ static int state_recover(struct core *c, struct error *err)
 
 static int state_ready(struct core *c, struct error *err)
 {
+    int r = c->options.memory ? memory_begin(c->data, err) : 0;
     struct contents there = contents_of(c->data);
-    int r = snapshots_folder(c, err);
+    if (r == 0)
+        r = snapshots_folder(c, err);
     if (r == 0)
         r = journal_ready(c, &there, err);
     if (r == 0)
@@ -308,7 +318,7 @@ int core_stop(struct core *c, struct error *err)
         pthread_cond_wait(&c->queue.changed, &c->queue.lock);
     pthread_mutex_unlock(&c->queue.lock);
     /* A state that is ahead of the disk must never become a snapshot. */
-    return snapshots_finish(c, !atomic_load(&c->has_failed), err);
+    return snapshots_finish(c, !c->memory && !atomic_load(&c->has_failed), err);
 }
 
 static void threads_end(struct core *c)
@@ -334,6 +344,7 @@ void core_close(struct core *c)
     threads_end(c);
     tables_close(c->tables);
     journal_close(c->journal);
+    journal_memory_free(c->memory);
     engine_result_fini(&c->result);
     engine_free(c->engine);
     identities_free(c->identities);

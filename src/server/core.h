@@ -28,7 +28,7 @@ struct core_commit { /* one durable group, as the hook sees it, on the writer's 
 struct core_options {
     const char *data;   /* folder; must exist */
     const char *vfs;    /* SQLite VFS for tests, NULL = the system's */
-    bool memory;        /* reserved: a journal in memory */
+    bool memory;        /* the journal stands in memory, and nothing outlives the core: for trials and measurements */
     /* After each durable group, before the callers' `done`. */
     void (*committed)(void *context, const struct core_commit *commit);
     /* Once, on the writer's thread, when core_failure has become something. */

@@ -11,6 +11,7 @@
 #include "server/identity.h"
 #include "server/installation.h"
 #include "store/journal.h"
+#include "store/journal_memory.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -70,6 +71,7 @@ struct core {
     _Atomic int64_t clock_offset; /* server's time − monotonic; only grows */
 
     struct journal *journal;
+    struct journal_memory *memory; /* that it stands in, where options.memory */
     char *journal_path;
     uint64_t journal_inode;
     uint64_t digest;
@@ -110,6 +112,13 @@ struct contact_time core_contact_time(struct core *c);
 void core_fail(struct core *c, const char *text);
 bool journal_in_place(const struct core *c);
 
+/* How everybody opens the journal. */
+struct journal_options journal_options_of(const struct core *c);
+
+/* core_memory.c: whether the folder belongs to journals in memory; -EEXIST: it holds what is kept. Removes what an earlier
+ * run left. */
+bool memory_marked(const char *data);
+int memory_begin(const char *data, struct error *err);
 /* writer.c */
 void *writer_main(void *core);
 /* Applies and commits one group outside the thread, before it runs. */

@@ -315,10 +315,10 @@ void *projector_main(void *core)
 {
     struct core *c = core;
     struct projector p = {.core = c, .tables = c->tables, .arena = {.limit = BUF_LIMIT_DEFAULT}, .names = {.limit = BUF_LIMIT_DEFAULT}};
-    _cleanup_free_ char *path = data_path(c->data, JOURNAL_NAME);
+    const struct journal_options journal = journal_options_of(c);
     struct error err = {};
     setpriority(PRIO_PROCESS, (id_t)gettid(), 10);
-    if (journal_read_open(&p.reader, &(struct journal_options){.path = path, .vfs = c->options.vfs, .format = JOURNAL_CODEC_FORMAT}, &err) < 0)
+    if (journal_read_open(&p.reader, &journal, &err) < 0)
         core_fail(c, err.text);
     else
         projector_run(&p);

@@ -215,7 +215,7 @@ static int api_ready(struct serve *s, struct error *err)
 static int server_ready(struct serve *s, struct error *err)
 {
     const struct core_options core = {.data = s->options.data, .committed = on_commit, .failed = on_failure, .context = s,
-                                      .rebuild_tables = s->options.rebuild_tables,
+                                      .rebuild_tables = s->options.rebuild_tables, .memory = s->options.memory,
                                       .snapshot_every = (uint64_t)s->options.snapshot_every};
     const struct http_server_options http = {.handler = on_request, .admit = on_head, .context = s, .connection_limit = s->connections};
     int r = folder_make(s->options.data, err);

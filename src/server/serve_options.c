@@ -32,6 +32,8 @@ static const char help[] =
     "  --console DIR       the built web console (default: found beside the binary)\n"
     "  --snapshot-every N  write a snapshot after so many commands (default: 400000); fewer make starts quicker\n"
     "  --rebuild-tables    go on although tables.db is lost, with the history that the journal still holds\n"
+    "  --store disk|memory where the journal stands (default: disk). In memory nothing outlives the server: for trials\n"
+    "                      and measurements, with a folder of its own\n"
     "  --log-level LEVEL   debug, info, warning or error (default: info)\n"
     "\n"
     "The first start makes an admin key and writes it to DIR/client.yaml, which only its owner can read:\n"
@@ -40,7 +42,7 @@ static const char help[] =
     "Exit code: 0 after a clean stop, 1 when it cannot start or go on (it says why), 2 for a wrong command line.\n";
 
 enum serve_option { OPTION_DATA, OPTION_PORT, OPTION_LISTEN, OPTION_ADVERTISE, OPTION_CERT, OPTION_KEY, OPTION_INSECURE, OPTION_CONSOLE,
-              OPTION_REBUILD, OPTION_SNAPSHOT, OPTION_LEVEL, OPTION_HELP };
+              OPTION_REBUILD, OPTION_SNAPSHOT, OPTION_STORE, OPTION_LEVEL, OPTION_HELP };
 
 static int number_parse(const char *text, int *ret)
 {
@@ -71,6 +73,12 @@ static int level_parse(const char *text, struct error *err)
     return error_set(err, -EINVAL, "--log-level: %s is not debug, info, warning or error", text);
 }
 
+static int store_parse(const char *text, bool *ret_memory, struct error *err)
+{
+    *ret_memory = strcmp(text, "memory") == 0;
+    return *ret_memory || strcmp(text, "disk") == 0 ? 0 : error_set(err, -EINVAL, "--store: %s is not disk or memory", text);
+}
+
 static int option_take(struct serve_options *o, int option, const char *argument, struct error *err)
 {
     switch ((enum serve_option)option) {
@@ -78,6 +86,8 @@ static int option_take(struct serve_options *o, int option, const char *argument
         return number_parse(argument, &o->port) < 0 ? error_set(err, -EINVAL, "--port: %s is not a port (0 to 65535)", argument) : 0;
     case OPTION_SNAPSHOT:
         return commands_parse(argument, &o->snapshot_every, err);
+    case OPTION_STORE:
+        return store_parse(argument, &o->memory, err);
     case OPTION_LEVEL:
         return level_parse(argument, err);
     case OPTION_INSECURE:
@@ -114,7 +124,8 @@ static int options_take(struct serve_options *o, int argc, char **argv, struct e
         [OPTION_LISTEN] = {"listen", required_argument}, [OPTION_ADVERTISE] = {"advertise", required_argument},
         [OPTION_CERT] = {"tls-cert", required_argument}, [OPTION_KEY] = {"tls-key", required_argument},
         [OPTION_INSECURE] = {"insecure", no_argument}, [OPTION_CONSOLE] = {"console", required_argument},
-        [OPTION_REBUILD] = {"rebuild-tables", no_argument}, [OPTION_SNAPSHOT] = {"snapshot-every", required_argument}, [OPTION_LEVEL] = {"log-level", required_argument},
+        [OPTION_REBUILD] = {"rebuild-tables", no_argument}, [OPTION_SNAPSHOT] = {"snapshot-every", required_argument},
+        [OPTION_STORE] = {"store", required_argument}, [OPTION_LEVEL] = {"log-level", required_argument},
         [OPTION_HELP] = {"help", no_argument},
     };
     struct option table[ARRAY_COUNT(names) + 1] = {0};

@@ -11,6 +11,7 @@ struct serve_options {
     int port;        /* on loopback */
     long snapshot_every; /* commands; 0 = the core's own */
     bool insecure, rebuild_tables;
+    bool memory; /* --store memory */
     /* what follows from it */
     char address[256]; /* of --listen, without the port; empty where there is none */
     int listen_port;

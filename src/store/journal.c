@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "store/database.h"
+#include "store/journal_memory.h"
 
 #include <errno.h>
 
@@ -20,6 +21,7 @@ static const char schema[] =
     " checksum INTEGER NOT NULL, events BLOB NOT NULL) STRICT;";
 
 struct journal {
+    struct journal_memory *memory; /* then there is no db */
     sqlite3 *db;
     sqlite3_stmt *begin, *add_commands, *add_events, *commit, *drop_commands, *drop_events;
     struct journal_group last;
@@ -28,9 +30,10 @@ struct journal {
 };
 
 struct journal_reader {
+    struct journal_memory *memory; /* likewise */
     sqlite3 *db;
     sqlite3_stmt *commands, *events;
-    struct buf command_bytes, event_bytes; /* of the last group: no read stays open between calls */
+    struct journal_bytes bytes; /* of the last group: no read stays open between calls */
 };
 
 static uint64_t bytes_checksum(uint64_t seq_last, struct str bytes)
@@ -116,6 +119,12 @@ static int ends_find(struct journal *j, struct error *err)
 int journal_open(struct journal **ret, const struct journal_options *options, struct error *err)
 {
     _cleanup_journal_ struct journal *j = xcalloc(1, sizeof *j);
+    if ((j->memory = options->memory)) {
+        j->last = journal_memory_last(j->memory);
+        j->start = journal_memory_start(j->memory);
+        *ret = TAKE(j);
+        return 0;
+    }
     int r = connection_open(&j->db, options, options->create ? DATABASE_CREATE : DATABASE_WRITE, err);
     if (r == 0)
         r = writer_prepare(j, err);
@@ -181,7 +190,11 @@ static int failure_note(struct journal *j, int r)
 int journal_append(struct journal *j, const struct journal_group *group, struct error *err)
 {
     CHECK(group->seq_first == j->last.seq_last + 1 && group->seq_last >= group->seq_first);
-    int r = j->stopped ? stopped_error(j, err) : group_commit(j, group, err);
+    int r = 0;
+    if (j->memory)
+        journal_memory_append(j->memory, group);
+    else
+        r = j->stopped ? stopped_error(j, err) : group_commit(j, group, err);
     if (r < 0)
         return failure_note(j, r);
     j->last = *group;
@@ -208,6 +221,11 @@ static int rows_drop(struct journal *j, sqlite3_stmt *statement, uint64_t before
 
 int journal_truncate(struct journal *j, uint64_t commands_before, uint64_t events_before, struct error *err)
 {
+    if (j->memory) {
+        journal_memory_truncate(j->memory, commands_before, events_before);
+        j->start = journal_memory_start(j->memory);
+        return 0;
+    }
     if (j->stopped)
         return stopped_error(j, err);
     int r = database_run(j->begin, "truncate the journal", err);
@@ -231,7 +249,11 @@ int journal_truncate(struct journal *j, uint64_t commands_before, uint64_t event
 int journal_read_open(struct journal_reader **ret, const struct journal_options *options, struct error *err)
 {
     _cleanup_journal_reader_ struct journal_reader *r = xcalloc(1, sizeof *r);
-    r->command_bytes.limit = r->event_bytes.limit = BUF_LIMIT_DEFAULT;
+    r->bytes.commands.limit = r->bytes.events.limit = BUF_LIMIT_DEFAULT;
+    if ((r->memory = options->memory)) {
+        *ret = TAKE(r);
+        return 0;
+    }
     int result = connection_open(&r->db, options, DATABASE_READ, err);
     if (result == 0)
         result = database_prepare(r->db, &r->commands,
@@ -255,8 +277,8 @@ void journal_read_close(struct journal_reader *r)
         return;
     sqlite3_finalize(r->commands);
     sqlite3_finalize(r->events);
-    buf_fini(&r->command_bytes);
-    buf_fini(&r->event_bytes);
+    buf_fini(&r->bytes.commands);
+    buf_fini(&r->bytes.events);
     database_close(&r->db);
     xfree(r);
 }
@@ -290,37 +312,53 @@ static bool bytes_take(sqlite3_stmt *row, int column, uint64_t seq_last, struct 
     return !out->overflow && (uint64_t)sqlite3_column_int64(row, column) == bytes_checksum(seq_last, buf_str(out));
 }
 
+static int missing(const char *journal, uint64_t seq, const struct journal_group *group, struct error *err)
+{
+    return error_set(err, -EBADMSG, "%s: commands %llu to %llu are missing", journal, (unsigned long long)seq + 1,
+                     (unsigned long long)group->seq_first - 1);
+}
+
+static int memory_next(struct journal_reader *r, uint64_t seq, struct journal_group *ret, struct error *err)
+{
+    if (!journal_memory_read(r->memory, seq, false, ret, &r->bytes))
+        return 0;
+    return ret->seq_first > seq + 1 ? missing("the journal in memory", seq, ret, err) : 1;
+}
+
 int journal_read_next(struct journal_reader *r, uint64_t seq, struct journal_group *ret, struct error *err)
 {
+    if (r->memory)
+        return memory_next(r, seq, ret, err);
     int result = row_next(r->commands, seq, err);
     if (result <= 0)
         return result;
     struct journal_group group = row_group(r->commands);
-    bool whole = bytes_take(r->commands, 5, group.seq_last, &r->command_bytes) &&
-                 bytes_take(r->commands, 7, group.seq_last, &r->event_bytes);
+    bool whole = bytes_take(r->commands, 5, group.seq_last, &r->bytes.commands) &&
+                 bytes_take(r->commands, 7, group.seq_last, &r->bytes.events);
     sqlite3_reset(r->commands);
     if (!whole)
         return damaged(r->db, &group, err);
     if (group.seq_first > seq + 1)
-        return error_set(err, -EBADMSG, "%s: commands %llu to %llu are missing", sqlite3_db_filename(r->db, "main"),
-                         (unsigned long long)seq + 1, (unsigned long long)group.seq_first - 1);
-    group.commands = buf_str(&r->command_bytes);
-    group.events = buf_str(&r->event_bytes);
+        return missing(sqlite3_db_filename(r->db, "main"), seq, &group, err);
+    group.commands = buf_str(&r->bytes.commands);
+    group.events = buf_str(&r->bytes.events);
     *ret = group;
     return 1;
 }
 
 int journal_read_events(struct journal_reader *r, uint64_t seq, struct journal_group *ret, struct error *err)
 {
+    if (r->memory)
+        return journal_memory_read(r->memory, seq, true, ret, &r->bytes);
     int result = row_next(r->events, seq, err);
     if (result <= 0)
         return result;
     struct journal_group group = row_group(r->events);
-    bool whole = bytes_take(r->events, 5, group.seq_last, &r->event_bytes);
+    bool whole = bytes_take(r->events, 5, group.seq_last, &r->bytes.events);
     sqlite3_reset(r->events);
     if (!whole)
         return damaged(r->db, &group, err);
-    group.events = buf_str(&r->event_bytes);
+    group.events = buf_str(&r->bytes.events);
     *ret = group;
     return 1;
 }

@@ -17,11 +17,13 @@
 
 struct journal;
 struct journal_reader;
+struct journal_memory;
 
 struct journal_options {
     const char *path;
     const char *vfs; /* SQLite VFS, NULL = the system's */
     bool create;     /* makes a file where none is; else its absence is -ENOENT, "lost" */
+    struct journal_memory *memory; /* the groups stand there (journal_memory.h) and in no file; NULL = in `path` */
     uint32_t format; /* the newest format of commands and events that the caller reads; writes it */
 };
 

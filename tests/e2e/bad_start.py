@@ -11,11 +11,11 @@ import sqlite3
 import subprocess
 import sys
 
-from harness import TESSERA, Cluster, Refused, free_port
+from harness import TESSERA, Cluster, Refused, free_port, wait
 
-def refused(cluster, *words, data=None, **options):
+def refused(cluster, *words, data=None, more=(), **options):
     """Starts a server that must end by itself with code 1 and say all the words."""
-    done = subprocess.run([TESSERA, "serve", "--data", str(data or cluster.data), "--port", str(free_port())], stdin=subprocess.DEVNULL,
+    done = subprocess.run([TESSERA, "serve", "--data", str(data or cluster.data), "--port", str(free_port()), *more], stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=60, check=False, **options)
     said = done.stderr.strip()
     assert done.returncode == 1, f"{done.returncode}: {said}"
@@ -191,10 +191,32 @@ def full_limit(cluster):
     check_kept(cluster, acknowledged)
 
 
+def metric(cluster, name):
+    lines = cluster.request("GET", "/metrics", raw=True).decode().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith(f"tessera_{name} ")))
+
+
+def in_memory(cluster):
+    """A journal in memory takes no folder in which something is kept, forgets all at its end, and leaves none to a start on disk."""
+    with stopped(cluster):
+        refused(cluster, "kept on disk", more=("--store", "memory"))
+    with Cluster(serve_options=["--store", "memory"]) as other:
+        for end in (other.stop_server, other.kill_server):
+            other.request("POST", "/v1/projects", {"name": "gone"})
+            assert len(other.request("GET", "/v1/projects")["projects"]) == 2
+            assert not (other.data / "tessera.db").exists()
+            end()
+            refused(other, "--store memory", "forgotten")
+            other.start_server()
+            assert len(other.request("GET", "/v1/projects")["projects"]) == 1
+        other.request("POST", "/v1/projects", {"name": "seen"})
+        wait("the tables follow a journal in memory", lambda: metric(other, "tables_seq") >= metric(other, "journal_seq") >= 2)
+
+
 def main():
     with Cluster() as cluster:
         cluster.request("POST", "/v1/projects", {"name": "kept"})
-        for test in (second_server, port_taken, lost_file, newer_version, newer_engine, not_ours, unwritable, full_disk):
+        for test in (second_server, port_taken, lost_file, newer_version, newer_engine, not_ours, unwritable, in_memory, full_disk):
             print(test.__name__, flush=True)
             test(cluster)
 
