@@ -16,7 +16,7 @@
 
 /* Moves whenever equal commands may be decided otherwise (here, in the market, or in how the journal
  * is decoded); a server starts only from a snapshot with nothing after it where it differs. */
-#define ENGINE_VERSION 3u
+#define ENGINE_VERSION 4u
 /* Of the bytes of a snapshot; older ones, from 1 on, are read too. */
 #define ENGINE_FORMAT 3u
 
