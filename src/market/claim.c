@@ -185,12 +185,17 @@ bool claim_allows(const struct market *m, uint32_t node, const struct stand *s)
     const struct node_claims *here = claims_on(m, node);
     time_ms span = s->c->term ? s->c->term + m->settings[SETTING_GUARD_MS] : s->c->minimum_run;
     time_ms wait = MAX(s->wait, here->count ? node_wait(m, node) : 0);
-    time_ms until = m->now + wait + span + s->c->notice + m->settings[SETTING_KILL_MS];
+    time_ms leave = s->c->notice + m->settings[SETTING_KILL_MS];
+    time_ms least = m->now + wait + 1 + leave; /* nobody starts to be told to go in the same moment */
+    time_ms until = MAX(m->now + wait + span + leave, least);
     struct moment w = {.lends = s->c->term == 0, .most = s->floor};
     for (uint32_t i = 0; i < here->count; i++) {
         const struct claim *c = &m->calendar->claims[here->items[i]];
         w.at = MAX(c->from, m->now);
         if (c->to > m->now && c->from < until && !fits_beside(m, node, s, w))
+            return false;
+        w.at = c->lent_until; /* who borrows it has no minimum run, and is to be gone by then */
+        if (c->lent && w.at > m->now && w.at < MIN(c->to, least) && !fits_beside(m, node, s, w))
             return false;
     }
     return true;
