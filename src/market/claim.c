@@ -188,9 +188,11 @@ bool claim_allows(const struct market *m, uint32_t node, const struct stand *s)
     time_ms leave = s->c->notice + m->settings[SETTING_KILL_MS];
     time_ms least = m->now + wait + 1 + leave; /* nobody starts to be told to go in the same moment */
     time_ms until = MAX(m->now + wait + span + leave, least);
-    struct moment w = {.lends = s->c->term == 0, .most = s->floor};
+    struct moment w = {.lends = s->c->term == 0, .most = s->floor, .except = s->c->placeholder};
     for (uint32_t i = 0; i < here->count; i++) {
         const struct claim *c = &m->calendar->claims[here->items[i]];
+        if (here->items[i] == w.except)
+            continue;
         w.at = MAX(c->from, m->now);
         if (c->to > m->now && c->from < until && !fits_beside(m, node, s, w))
             return false;

@@ -14,7 +14,8 @@ struct candidate bid_candidate(const struct market *m, const struct bid *b)
     const struct class *c = &m->classes[b->class];
     return (struct candidate){.form = class_form(m, c), .replicas = c->replicas, .tenant = m->tenants[b->tenant].id,
         .limit = b->limit, .limits = b->limits, .notice = b->notice, .minimum_run = bid_minimum_run(m, b),
-        .startup = b->preemptions ? b->startup : 0, .term = bid_term(m, b), .urgent = b->urgent, .tenant_slot = b->tenant, .credits = b->credits};
+        .startup = b->preemptions ? b->startup : 0, .term = bid_term(m, b), .urgent = b->urgent, .tenant_slot = b->tenant, .credits = b->credits,
+        .placeholder = promise_claim(m, b)};
 }
 
 time_ms bid_term(const struct market *m, const struct bid *b)

@@ -523,6 +523,7 @@ struct candidate { /* a bid that may not be in the book */
     bool urgent, credits;
     uint32_t tenant_slot; /* 0 where it is not known */
     uint32_t lease; /* one that it has already: its own place counts as free */
+    uint32_t placeholder; /* its own, a claim: not in its way; 0 = none */
 };
 struct site { /* one plan: found where count > 0 */
     uint32_t alternative, pool;
@@ -616,6 +617,7 @@ bool candidate_affords(const struct market *m, const struct candidate *c);
 /* A bid that came with a deadline: it is quoted, and promised where that is within its limit. */
 void promise_make(struct market *m, uint32_t bid, const struct market_bid *spec);
 bool bid_is_promised(const struct market *m, const struct bid *b);
+uint32_t promise_claim(const struct market *m, const struct bid *b); /* its placeholder; 0 = it has none */
 /* What would come of a bid that is not promised if its limit were changed to this: it competes, at the limit
  * that comes back, or it starts at once, or its slot is so near that it waits for that. */
 enum promise_start { START_COMPETES, START_NOW, START_LATER };

@@ -20,6 +20,11 @@ bool bid_is_promised(const struct market *m, const struct bid *b)
     return b->promise && m->calendar->promises[b->promise].committed;
 }
 
+uint32_t promise_claim(const struct market *m, const struct bid *b)
+{
+    return bid_is_promised(m, b) ? m->calendar->promises[b->promise].claim : 0;
+}
+
 static time_ms leave_time(const struct market *m, const struct bid *b)
 {
     return b->notice + m->settings[SETTING_KILL_MS];

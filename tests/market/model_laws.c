@@ -149,7 +149,7 @@ void model_check_promises(struct world *w)
     }
 }
 
-/* Some node may be held for a placeholder that would begin while this one may not be moved. */
+/* Some node may be held for a placeholder of another that would begin while this one may not be moved. */
 static bool meets_placeholder(const struct world *w, const struct track *t)
 {
     time_ms least = t->spec.minimum_run ? t->spec.minimum_run : market_setting(w->m, SETTING_MINIMUM_RUN_MS);
@@ -159,7 +159,7 @@ static bool meets_placeholder(const struct world *w, const struct track *t)
     time_ms until = w->now + wait + MAX(least, 3 * t->spec.startup) + t->spec.notice + kill;
     for (size_t i = 0; i < w->track_count; i++) {
         const struct track *other = &w->tracks[i];
-        if (other->committed && other->state != TRACK_OVER && other->latest < until)
+        if (other != t && other->committed && other->state != TRACK_OVER && other->latest < until)
             return true;
     }
     return false;
