@@ -379,6 +379,9 @@ void engine_follow(struct engine *e, const struct market_event *m)
         break;
     case EVENT_BLOCK_POSTED: /* a price for one project alone: its quotes and bills say it */
         break;
+    case EVENT_SUBSCRIPTION:
+    case EVENT_HEADROOM_POSTED: /* what it is now stands in the market */
+        break;
     case EVENT_QUOTED:
         quoted(e, w, m);
         break;

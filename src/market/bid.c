@@ -25,7 +25,9 @@ static struct refusal check_bid(const struct market_bid *bid)
 {
     if (bid->kind != BID_DEADLINE && bid->latest != 0 && bid->latest != TIME_NEVER)
         return refuse(REFUSED_UNSUPPORTED, "deadline");
-    if (bid->tier != 0)
+    if (bid->tier > MARKET_TIERS)
+        return refuse_bound("tier", bid->tier, 0, MARKET_TIERS);
+    if (bid->tier && (bid->kind != BID_PREEMPTIBLE || bid->reservation))
         return refuse(REFUSED_UNSUPPORTED, "tier");
     if (bid->role_count != 1)
         return refuse(REFUSED_UNSUPPORTED, "roles");
@@ -137,7 +139,8 @@ struct refusal bid_add(struct market *m, const struct market_bid *bid)
         .tie_key = siphash((struct hash_key){batch_seed, 0}, &bid->request_key, sizeof bid->request_key),
         .pending_limit = -1, .notice = bid->notice, .minimum_run = bid->minimum_run, .term = bid->term,
         .restart_cost = bid->restart_cost, .restart_measured = bid->restart_measured,
-        .startup = bid->startup, .earliest = bid->earliest, .class = class, .reserved = reserved, .renew = bid->renew, .urgent = bid->urgent, .credits = bid->credits};
+        .startup = bid->startup, .earliest = bid->earliest, .class = class, .reserved = reserved, .renew = bid->renew, .urgent = bid->urgent, .credits = bid->credits,
+        .tier = bid->tier};
     bid_limits(&m->bids[slot], bid);
     m->classes[class].bids++;
     map_set(&m->bid_by_id, bid->id, slot);

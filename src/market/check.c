@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every invariant that needs no history (MARKET.md section 15: 1-5, 14-16, 25), from a recount. */
 #include "market/calendar.h"
+#include "market/headroom.h"
 
 static void check_node(const struct market *m, uint32_t slot)
 {
@@ -191,4 +192,5 @@ void market_check(const struct market *m)
     CHECK(surplus == m->surplus_sum);
     check_curves(m);
     calendar_check(m);
+    headroom_check(m);
 }

@@ -96,6 +96,11 @@ static const struct node_claims *claims_on(const struct market *m, uint32_t node
     return node < m->calendar->node_capacity ? &m->calendar->by_node[node] : &none;
 }
 
+bool claims_stand_on(const struct market *m, uint32_t node)
+{
+    return claims_on(m, node)->count > 0;
+}
+
 static bool take_claim(struct room *r, const struct claim *c)
 {
     struct market_placement p = {.amounts = c->amounts, .units_milli = c->replica_milli};
@@ -144,6 +149,10 @@ void claim_room(const struct market *m, uint32_t node, const struct window *w, s
     const struct node_claims *here = claims_on(m, node);
     const struct node *n = &m->nodes[node];
     *ret = room_empty(&n->spec.amounts);
+    if (n->first_hold) { /* held for tight starts: it may be at any time */
+        room_fill(ret);
+        return;
+    }
     for (uint32_t i = 0; i < n->lease_count; i++)
         if (lease_lingers(m, &m->leases[n->leases[i]], w->from) && (w->except == 0 || m->leases[n->leases[i]].claim != w->except)) {
             room_fill(ret);

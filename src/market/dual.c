@@ -85,7 +85,7 @@ static int step_compare(const void *x, const void *y, const void *context)
 
 static void pool_supply(struct dual *d, const struct pool *p)
 {
-    if (p->lowest_ask == p->highest_ask && p->firm_milli == 0) {
+    if (p->lowest_ask == p->highest_ask && p->firm_milli == 0 && p->holds == 0) {
         if (p->units_milli)
             step_add(d, p->lowest_ask, p->units_milli, 0);
         return;
@@ -93,7 +93,7 @@ static void pool_supply(struct dual *d, const struct pool *p)
     for (uint32_t i = 0; i < p->node_count; i++) {
         const struct node *n = &d->m->nodes[p->nodes[i]];
         if (node_usable(n))
-            step_add(d, n->spec.ask, node_units(n), n->firm_milli);
+            step_add(d, n->spec.ask, node_units(n) - MIN(n->held_milli, MAX(n->room.units, 0)), n->firm_milli);
     }
 }
 

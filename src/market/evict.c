@@ -10,7 +10,10 @@
 #include "base/sort.h"
 #include "market/market_internal.h"
 
+#define RECALL_WORTH ((int64_t)1 << 61) /* a start that was promised, milli-rate: whoever can leave in time does */
+
 struct lift {
+    const struct scratch *scratch;
     uint32_t *index; /* by node: its place in `rooms`, where `marks` says this round */
     uint32_t *marks;
     uint32_t capacity, round;
@@ -32,7 +35,9 @@ struct scratch {
 
 struct scratch *scratch_new(void)
 {
-    return xcalloc(1, sizeof(struct scratch));
+    struct scratch *s = xcalloc(1, sizeof *s);
+    s->lift.scratch = s;
+    return s;
 }
 
 void scratch_free(struct scratch *s)
@@ -50,6 +55,14 @@ const struct room *lift_room(const struct lift *lift, const struct market *m, ui
     if (lift && lift->marks[node] == lift->round)
         return &lift->rooms[lift->index[node]];
     return &m->nodes[node].room;
+}
+
+bool lift_has(const struct lift *lift, uint32_t lease)
+{
+    for (uint32_t i = 0; lift && i < lift->scratch->victim_count; i++)
+        if (lift->scratch->victims[i] == lease)
+            return true;
+    return false;
 }
 
 static void lift_begin(struct lift *l, const struct market *m)
@@ -92,8 +105,10 @@ static bool room_takes(const struct walk *w, uint32_t node, const struct room *r
     uint64_t gpus;
     if (!node_usable(&w->m->nodes[node]) || !room_fits(r, &w->replica, &gpus))
         return false;
-    struct stand stand = {w->c, r, &w->replica, w->replicas == w->c->replicas ? 1 : w->c->replicas, MIN(w->p->post, candidate_net(w->c, w->line)), 0};
+    struct stand stand = {w->c, r, &w->replica, w->replicas == w->c->replicas ? 1 : w->c->replicas, MIN(w->p->post, candidate_net(w->c, w->line)), 0, candidate_net(w->c, w->line)};
     if (w->p->claims && !claim_allows(w->m, node, &stand))
+        return false;
+    if ((w->p->holds || w->c->subscription) && !headroom_allows(w->m, node, &w->s->lift, &stand))
         return false;
     return w->replicas == w->c->replicas || room_count(r, &w->replica, w->c->replicas) == w->c->replicas;
 }
@@ -219,17 +234,19 @@ static void victims_prune(struct walk *w, uint32_t node)
     uint32_t first = w->found_first, end = w->found_end, kept = s->victim_count;
     for (uint32_t i = s->victim_count; i-- > 0;) {
         const struct lease *l = &w->m->leases[s->victims[i]];
+        uint32_t victim = TAKE(s->victims[i]); /* as it stands again */
         bool needed = false;
         lift_lease(w, l, false);
         w->found_first = first;
         w->found_end = end;
         if (lease_touches(w, l)) {
             needed = !section_holds(w, node) || w->found_first != first || w->found_end != end;
-            if (needed)
+            if (needed) {
+                s->victims[i] = victim;
                 lift_lease(w, l, true);
+            }
         }
-        if (!needed)
-            s->victims[i] = 0, kept--;
+        kept -= !needed;
     }
     uint32_t count = 0;
     for (uint32_t i = 0; i < s->victim_count; i++)
@@ -258,7 +275,7 @@ static int64_t displaced_cost(const struct walk *w, const struct site *site)
 
 static int64_t walk_gain(const struct walk *w, const struct site *site)
 {
-    int128 gain = (int128)w->value - site->ask_rate;
+    int128 gain = (int128)(w->c->subscription ? RECALL_WORTH : w->value) - site->ask_rate;
     time_ms wait = 0;
     for (uint32_t i = 0; i < w->s->victim_count; i++) {
         const struct lease *l = &w->m->leases[w->s->victims[i]];
@@ -281,10 +298,10 @@ static void walk_offer(struct walk *w, struct plan *best)
     site.limit_rate = w->value;
     site.transfer_rate = mul_checked(w->line->transfer, site.units_milli);
     site.rate = w->value - menu_best_common(w->m, w->c, &at);
-    if (w->c->urgent)
+    if (w->c->urgent || w->c->subscription)
         site.rate = MAX(site.rate, site.ask_rate);
     int64_t gain = walk_gain(w, &site);
-    if (gain <= best->gain || site.rate < site.ask_rate) {
+    if (gain <= best->gain || site.rate < site.ask_rate || w->value < site.ask_rate) {
         site_fini(&site);
         return;
     }
@@ -311,9 +328,10 @@ static void victim_add(struct scratch *s, uint32_t lease)
 static bool walk_step(struct walk *w, uint32_t lease, uint32_t *ret_node)
 {
     const struct lease *l = &w->m->leases[lease];
-    if ((int128)l->density * l->units_milli >= (int128)w->value * 1000 || lease == w->c->lease)
+    uint32_t within = w->c->subscription;
+    if ((within == 0 && (int128)l->density * l->units_milli >= (int128)w->value * 1000) || lease == w->c->lease)
         return false;
-    if (!lease_evictable(w->m, l)) {
+    if (within ? !headroom_recalls(w->m, l, headroom_time(w->m, within)) : !lease_evictable(w->m, l)) {
         w->is_protected = true;
         return false;
     }
@@ -374,7 +392,9 @@ void evict_at(const struct market *m, struct scratch *s, const struct candidate 
 {
     const struct pool *p = &m->pools[line->pool];
     enum market_level level = c->form->alternatives[line->alternative].level;
-    struct walk w = {.m = m, .s = s, .c = c, .line = line, .p = p, .level = level,
+    struct candidate own = *c;
+    own.subscription = headroom_entitles(m, c, line);
+    struct walk w = {.m = m, .s = s, .c = &own, .line = line, .p = p, .level = level,
         .replica = {.amounts = c->form->choices[line->alternative].amounts, .units_milli = line->replica_milli}, .replicas = level == LEVEL_NODE ? 1 : c->replicas,
         .value = mul_checked(candidate_net(c, line), candidate_units(c, line))};
     bool wide = w.replicas > 1 && (level == LEVEL_ANY || level == LEVEL_ZONE);

@@ -156,7 +156,8 @@ static void line_fill(const struct market *m, const struct candidate *c, const s
     ret->transfer = mul_div_floor(c->form->alternatives[ret->alternative].transfer, units, 1000);
     ret->rate = rate / 1000 + ret->transfer;
     ret->ask = MIN(site->count ? site->ask_rate / 1000 : mul_div_floor(p->lowest_ask, units, 1000), rate / 1000);
-    ret->scarcity = ret->rate - ret->transfer - ret->ask;
+    ret->credit = site->count ? 0 : mul_div_floor(headroom_credit(m, c, at->pool), units, 1000);
+    ret->scarcity = ret->rate - ret->transfer - ret->ask + ret->credit;
 }
 
 static struct candidate candidate_of(const struct market *m, const struct market_bid *bid, const struct form *form, uint32_t *limits)
@@ -167,7 +168,7 @@ static struct candidate candidate_of(const struct market *m, const struct market
     time_ms term = bid->kind != BID_FIRM ? 0 : bid->term ? bid->term : m->settings[SETTING_TERM_MS];
     return (struct candidate){.form = form, .term = term, .replicas = bid->roles[0].replicas_min, .tenant = bid->tenant,
         .limit = bid->alternatives[0].limit, .limits = limits, .notice = bid->notice, .minimum_run = bid->minimum_run,
-        .urgent = bid->urgent, .credits = bid->credits, .tenant_slot = tenant};
+        .urgent = bid->urgent, .credits = bid->credits, .tenant_slot = tenant, .tier = bid->tier};
 }
 
 static void line_menu(const struct market *m, struct scratch *s, const struct candidate *c, struct market_quote_line *line)
@@ -423,7 +424,7 @@ static enum market_obstacle obstacle(const struct market *m, const struct bid *b
         return OBSTACLE_FORWARD;
     if (is_protected)
         return OBSTACLE_PROTECTED;
-    if (why->free_milli >= why->needed_milli && m->pools[why->pool].claims && !why->has_limit)
+    if (why->free_milli >= why->needed_milli && (m->pools[why->pool].claims || m->pools[why->pool].holds) && !why->has_limit)
         return OBSTACLE_HELD;
     if (why->free_milli >= why->needed_milli)
         return b->limit < m->pools[why->pool].lowest_ask ? OBSTACLE_MENU : why->has_limit ? OBSTACLE_MENU : OBSTACLE_CONTIGUITY;

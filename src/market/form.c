@@ -53,6 +53,10 @@ static void form_key(const struct market *m, const struct market_bid *bid, struc
     pack_u64(out, bid->alternative_count);
     for (size_t i = 0; i < bid->alternative_count; i++)
         pack_alternative(&bid->alternatives[i], ratio_of(bid->alternatives[i].limit, value), out);
+    if (bid->tier) { /* who may start within a subscription does so whatever the head of another's class meets */
+        pack_u64(out, bid->tier);
+        pack_u64(out, bid->tenant);
+    }
 }
 
 static void unpack_choice(struct unpack *in, struct market_choice *c)
@@ -97,6 +101,11 @@ static bool form_from_key(struct form *form, struct unpack in)
         form->ratios[i] = unpack_i64(&in);
         a->transfer = unpack_i64(&in);
         unpack_choice(&in, &form->choices[i]);
+    }
+    if (!in.bad && in.at < in.size) {
+        uint64_t tier = unpack_u64(&in);
+        (void)unpack_u64(&in);
+        in.bad |= tier < 1 || tier > MARKET_TIERS || form->kind != BID_PREEMPTIBLE;
     }
     return !in.bad && in.at == in.size;
 }

@@ -221,7 +221,7 @@ int64_t forward_least(const struct market *m, uint32_t pool, const struct window
 
 int64_t candidate_price(const struct market *m, const struct candidate *c, const struct line *line)
 {
-    return c->term ? forward_price(m, line->pool, m->now, m->now + c->term) : tenant_post(m, c->tenant_slot, line->pool);
+    return c->term ? forward_price(m, line->pool, m->now, m->now + c->term) : tenant_post(m, c->tenant_slot, line->pool) - headroom_credit(m, c, line->pool);
 }
 
 bool candidate_affords(const struct market *m, const struct candidate *c)

@@ -57,6 +57,8 @@ static uint32_t lease_new(struct market *m)
 static void lease_free(struct market *m, uint32_t lease)
 {
     struct lease *l = &m->leases[lease];
+    if (l->subscription)
+        headroom_use(m, lease, -1);
     xfree(l->placements);
     xfree(l->nodes);
     xfree(l->gone);
@@ -177,7 +179,9 @@ static void lease_fill(struct market *m, uint32_t lease, uint32_t bid, struct si
         .units_milli = site->units_milli, .limit_rate = site->limit_rate, .ask_rate = site->ask_rate,
         .rate = site->rate, .locked_rate = firm ? site->rate : 0, .firm = firm, .fresh = true,
         .protected_until = m->now + bid_minimum_run(m, b), .term_until = firm ? m->now + term : 0,
-        .out_since = TIME_NEVER, .claim = site->claim};
+        .out_since = TIME_NEVER, .claim = site->claim, .subscription = site->subscription};
+    if (site->subscription)
+        headroom_use(m, lease, 1);
     if (site->claim)
         l->term_until = m->calendar->claims[site->claim].to;
     l->asks = xcalloc(site->count, sizeof *l->asks);
@@ -249,6 +253,8 @@ void lease_open(struct market *m, uint32_t bid, struct plan *plan)
         m->leases[lease].protected_until = MIN(m->leases[lease].protected_until, claim_bound(m, &m->leases[lease]));
     ARRAY_RESERVE(m->fresh, m->fresh_count, m->fresh_capacity);
     m->fresh[m->fresh_count++] = lease;
+    if (m->leases[lease].subscription)
+        headroom_used(m, lease);
 }
 
 void leases_tell(struct market *m)

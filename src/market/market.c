@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "base/sort.h"
 #include "market/calendar.h"
+#include "market/headroom.h"
 #include "market/refusal.h"
 
 static const int64_t setting_defaults[MARKET_SETTING_COUNT] = {
@@ -63,6 +64,7 @@ struct market *market_new(uint64_t seed)
     m->bid_count = m->lease_count = m->tenant_count = m->account_count = 1;
     m->scratch = scratch_new();
     m->calendar = calendar_new();
+    m->headroom = headroom_new();
     m->cold = true;
     return m;
 }
@@ -112,6 +114,7 @@ void market_free(struct market *m)
         map_fini(&m->accounts_by[i]);
     scratch_free(m->scratch);
     calendar_free(m->calendar);
+    headroom_free(m->headroom);
     xfree(m);
 }
 
@@ -295,8 +298,10 @@ static void tick(struct market *m)
     reservations_tick(m);
     settle_terms(m);
     settle_credits(m);
+    settle_subscriptions(m);
     settle_sellers(m);
     menu_post(m, since);
+    headroom_post(m);
     forward_tick(m, since);
     lease_tick(m);
     settle_budgets(m);
@@ -391,7 +396,7 @@ static struct refusal command_apply(struct market *m, const struct market_comman
     case MARKET_RESERVATION_CHANGE:
         return reservation_change(m, c);
     case MARKET_SUBSCRIPTION_SET:
-        return refuse(REFUSED_UNSUPPORTED, "tier");
+        return subscription_set(m, c);
     case MARKET_OWNER_SET:
         return owner_set(m, c);
     case MARKET_POWER_SET:
@@ -420,6 +425,15 @@ static int place_compare(const void *x, const void *y, const void *context)
     if (c == 0)
         c = COMPARE(a->of, b->of);
     return c ? c : COMPARE(a->index, b->index);
+}
+
+static void headroom_words(const struct market_event *e, uint64_t words[8])
+{
+    bool posted = e->type == EVENT_HEADROOM_POSTED;
+    words[4] = posted ? e->headroom.pool : e->subscription.tenant;
+    words[5] = posted ? e->headroom.tier : e->subscription.tier;
+    words[6] = (uint64_t)(posted ? e->headroom.held_milli : e->subscription.units_milli);
+    words[7] = (uint64_t)(posted ? e->headroom.credit : e->subscription.rate);
 }
 
 /* What was decided, number by number: structs have holes between their fields. */
@@ -477,6 +491,10 @@ static void digest_batch(struct market *m, size_t first)
             words[5] = (uint64_t)e->reserved.state;
             words[6] = (uint64_t)e->reserved.amount;
             break;
+        case EVENT_SUBSCRIPTION:
+        case EVENT_HEADROOM_POSTED:
+            headroom_words(e, words);
+            break;
         case EVENT_REFUSED:
             words[4] = e->refused.index;
             words[5] = (uint64_t)e->refused.reason;
@@ -521,9 +539,12 @@ void market_apply(struct market *m, time_ms now, const struct market_command *co
     layout_build(m);
     forms_refresh(m);
     calendar_run(m);
+    headroom_run(m);
     if (m->settings[SETTING_HOLD] == 0)
         clear_batch(m);
     clear_finish(m);
+    if (m->headroom->live)
+        headroom_build(m);
     if (m->ticked)
         menu_gap(m);
     xfree(order);

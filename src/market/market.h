@@ -339,6 +339,8 @@ enum market_event_type {
     EVENT_RESIZED,      /* elastic: placements came (they may start) or go (replicas by rank, killed at `deadline`) */
     EVENT_QUOTED,       /* a deadline bid: what it will cost at most, and when it starts at the latest */
     EVENT_RESERVED,     /* a reservation is bought, waits, is lent, recalled, paused, over */
+    EVENT_SUBSCRIPTION, /* tight starts: what a project is subscribed to from here on; 0 units: nothing any more */
+    EVENT_HEADROOM_POSTED, /* of a tier in a pool where something is held, or was at the last tick; after the menu */
 };
 
 enum market_reservation_state {
@@ -439,6 +441,20 @@ struct market_event {
             udollar rate;        /* per hour, whole shape */
             udollar amount;      /* of all its slots */
         } reserved;
+        struct {
+            market_id tenant;
+            uint32_t tier;
+            int64_t units_milli;
+            udollar rate; /* per unit-hour of what is held */
+            bool unpaid;  /* its project cannot pay for it: nothing is held */
+        } subscription;
+        struct {
+            market_id pool;
+            uint32_t tier;
+            int64_t held_milli, free_milli; /* free: of it, on nobody's node */
+            int64_t eligible_milli;         /* running work that leaves in the tier's time */
+            udollar price, credit;          /* per unit-hour: of what is held; of eligible work, off the post */
+        } headroom;
     };
 };
 
@@ -606,6 +622,28 @@ struct market_forward_slot {
     int64_t sold_milli; /* firm, reserved and placeholders */
 };
 size_t market_forward(const struct market *m, market_id pool, struct market_forward_slot *ret, size_t most);
+
+/* Tight starts: what projects are subscribed to, in no particular order. */
+struct market_subscription_view {
+    market_id tenant;
+    struct market_choice choice; /* amounts and speed are not used */
+    uint32_t tier;
+    int64_t units_milli, used_milli, held_milli; /* used: of leases that it started; held: ready for the rest */
+    int64_t ready_milli; /* most of it on one node that could be used in time, now */
+    udollar rate;  /* per unit-hour of what is held */
+    bool unpaid;   /* its project cannot pay for another tick: nothing is held */
+};
+size_t market_subscription_count(const struct market *m);
+struct market_subscription_view market_subscription(const struct market *m, size_t index);
+
+/* Headroom of a tier (1 .. MARKET_TIERS) in a pool, as last posted. */
+struct market_headroom_view {
+    int64_t held_milli, free_milli, eligible_milli;
+    udollar price, credit;
+};
+struct market_headroom_view market_headroom(const struct market *m, market_id pool, uint32_t tier);
+/* Units of a node that are held for tight starts of that tier. */
+int64_t market_node_held(const struct market *m, market_id node, uint32_t tier);
 
 /* Running digest of everything decided so far: equal on every machine and compiler. */
 uint64_t market_digest(const struct market *m);

@@ -48,6 +48,8 @@ struct node {
     uint32_t lease_count, lease_capacity;
     uint32_t vacating; /* leases that were told to go and still stand here */
     int64_t firm_milli; /* of leases that price may not move */
+    int64_t held_milli; /* for tight starts (headroom.h) */
+    uint32_t first_hold;
     uint32_t sellers[2]; /* by currency: 1 + its place in the pool's sellers; 0 = not looked up */
 };
 
@@ -117,6 +119,7 @@ struct pool {
     uint32_t use_count, use_capacity;
     bool dirty; /* capacity came free in this batch */
     uint32_t claims; /* sold forward, on its nodes */
+    uint32_t holds;  /* for tight starts, on its nodes */
 };
 
 struct curve_use {
@@ -212,6 +215,7 @@ struct lease {
     uint32_t alternative, pool;
     uint32_t vacating_at; /* in the list of those */
     uint32_t claim; /* what was sold forward and it runs in; 0 = none */
+    uint32_t subscription; /* that it started within; 0 = none */
     struct market_placement *placements;
     uint32_t *nodes; /* slots, one a placement */
     uint32_t placement_count;
@@ -281,6 +285,7 @@ struct bid {
     uint32_t reserved; /* the reservation that it runs in; 0 = none */
     uint32_t promise;  /* of a deadline; 0 = it has none */
     time_ms earliest;  /* its window opens then */
+    uint32_t tier;     /* of a tight start; 0 = none */
     uint32_t left, right; /* tree of its class */
     uint32_t tree_count;
     uint32_t rung_next, rung_previous; /* others of its rung */
@@ -377,6 +382,7 @@ struct market {
     bool cold; /* nothing was ever cleared, or all is to be cleared anew */
     struct scratch *scratch;
     struct calendar *calendar; /* what was sold forward, and at what price */
+    struct headroom *headroom; /* for tight starts */
     struct dual *dual; /* of this batch's tick or full clear */
     struct market_events *events; /* of the batch that is being applied */
 };
@@ -524,6 +530,8 @@ struct candidate { /* a bid that may not be in the book */
     uint32_t tenant_slot; /* 0 where it is not known */
     uint32_t lease; /* one that it has already: its own place counts as free */
     uint32_t placeholder; /* its own, a claim: not in its way; 0 = none */
+    uint32_t tier;  /* of a tight start; 0 = none */
+    uint32_t subscription; /* at one line: that it would start within */
 };
 struct site { /* one plan: found where count > 0 */
     uint32_t alternative, pool;
@@ -535,6 +543,7 @@ struct site { /* one plan: found where count > 0 */
     uint32_t *victims; /* leases */
     uint32_t victim_count;
     uint32_t claim; /* it runs in */
+    uint32_t subscription; /* it starts within */
 };
 struct plan {
     struct site site;
@@ -580,6 +589,7 @@ struct area {
 };
 bool place_in(const struct market *m, const struct candidate *c, const struct line *line, struct area area, struct site *ret);
 const struct room *lift_room(const struct lift *lift, const struct market *m, uint32_t node);
+bool lift_has(const struct lift *lift, uint32_t lease); /* false where there is no lift */
 void evict_at(const struct market *m, struct scratch *s, const struct candidate *c, const struct line *line, struct plan *best);
 struct scratch *scratch_new(void);
 void scratch_free(struct scratch *s);
@@ -594,7 +604,10 @@ struct stand {
     int64_t count;
     udollar floor; /* it would pay so much per unit-hour of lent capacity */
     time_ms wait;  /* until it can start: others have to leave first */
+    int64_t net;   /* what a unit-hour there is worth to it */
 };
+/* Whether something was sold of the node, for whatever time. */
+bool claims_stand_on(const struct market *m, uint32_t node);
 /* Whether what was sold of the node fits beside them as long as price may not move them. */
 bool claim_allows(const struct market *m, uint32_t node, const struct stand *s);
 /* The same of all of a site, which can start when its victims, and who still stands there, have left. */
@@ -636,6 +649,24 @@ void promise_end(struct market *m, uint32_t bid);    /* from here on it is an or
 void promise_free(struct market *m, uint32_t bid);   /* it leaves the book */
 /* What its lease pays in its placeholder. */
 int64_t promise_rate(const struct market *m, const struct lease *l);
+
+/* ---- headroom.c: tight starts (headroom.h) ---------------------------------------------------------------------------------- */
+
+/* Whether what is held there fits beside them, and they could start in time where they start within a subscription. */
+bool headroom_allows(const struct market *m, uint32_t node, const struct lift *lift, const struct stand *s);
+/* The subscription that the candidate would start within there; 0 where it has none, or has used it up. */
+uint32_t headroom_entitles(const struct market *m, const struct candidate *c, const struct line *line);
+time_ms headroom_time(const struct market *m, uint32_t subscription); /* that it promises */
+/* Whether the lease leaves within that time when a tight start wants its place, whatever its minimum run. */
+bool headroom_recalls(const struct market *m, const struct lease *l, time_ms start);
+/* Of a lease that started within a subscription: what its loss costs beyond its limit, milli-rate. */
+int64_t headroom_worth(const struct market *m, const struct lease *l);
+/* A lease that starts within a subscription begins to count there (1) or stops (-1). */
+void headroom_use(struct market *m, uint32_t lease, int64_t sign);
+/* One was opened: less is held for others like it. */
+void headroom_used(struct market *m, uint32_t lease);
+/* Off the post, for who could leave in time. */
+int64_t headroom_credit(const struct market *m, const struct candidate *c, uint32_t pool);
 
 /* ---- demand.c: owners ------------------------------------------------------------------------------------------------------------ */
 
@@ -706,7 +737,7 @@ bool lease_evictable(const struct market *m, const struct lease *l);
 int64_t lease_surplus(const struct lease *l);
 static inline int64_t lease_loss(const struct market *m, const struct lease *l)
 {
-    return lease_surplus(l) + lease_bonus(m, l);
+    return lease_surplus(l) + lease_bonus(m, l) + (l->subscription ? headroom_worth(m, l) : 0);
 }
 
 /* ---- charge.c: what a lease owes ---------------------------------------------------------------------------------------------------- */
@@ -750,6 +781,10 @@ struct slot_owed {
 void slot_owe(struct market *m, const struct slot_owed *s);
 /* What the sellers of its nodes are due for `span` ms; negative takes it back. */
 void sellers_use(struct market *m, struct lease *l, time_ms span);
+/* What its leases need until they are gone, beyond what is held for them. */
+int128 tenant_run_out(const struct market *m, uint32_t tenant);
+/* The same of a node that was held for tight starts: milli-rate × ms. */
+void seller_hold(struct market *m, uint32_t node, int128 asks);
 uint32_t account_find(struct market *m, struct market_account name);
 struct account *account_get(struct market *m, struct market_account name);
 

@@ -10,7 +10,7 @@ int64_t menu_best(const struct market *m, const struct candidate *c, const struc
     *ret_at = NULL;
     for (uint32_t i = 0; i < c->form->line_count; i++) {
         const struct line *line = &c->form->lines[i];
-        int64_t price = c->term ? candidate_price(m, c, line) : tenant_post(m, c->tenant_slot, line->pool);
+        int64_t price = candidate_price(m, c, line);
         int64_t unit = candidate_net(c, line) - price;
         if (unit < 0)
             continue;

@@ -29,7 +29,10 @@ struct search {
     udollar best_asks;
     uint32_t best_offered;
     const struct candidate *c;
+    struct candidate own; /* what c is at this line */
     udollar floor; /* it pays so much at least */
+    int64_t net;
+    bool watched; /* something is held there for tight starts, or it is one */
     struct room then;
 };
 
@@ -221,11 +224,11 @@ static void collect(struct search *s, uint32_t first, uint32_t end, int64_t each
         uint64_t gpus;
         if (!room_fits(r, &s->replica, &gpus) || (each > 1 && room_count(r, &s->replica, each) < each))
             continue;
-        if (s->p->claims && s->area.window == NULL) {
-            struct stand stand = {s->c, r, &s->replica, each, s->floor, 0};
-            if (!claim_allows(s->m, s->p->nodes[i], &stand))
-                continue;
-        }
+        struct stand stand = {s->c, r, &s->replica, each, s->floor, 0, s->net};
+        if (s->p->claims && s->area.window == NULL && !claim_allows(s->m, s->p->nodes[i], &stand))
+            continue;
+        if (s->watched && !headroom_allows(s->m, s->p->nodes[i], s->area.lift, &stand))
+            continue;
         ARRAY_RESERVE(s->fits, s->fit_count, s->fit_capacity);
         int64_t free = s->p->by_core ? r->free.core_milli : r->free.gpu_milli;
         s->fits[s->fit_count++] = (struct pick){.position = i, .ask = n->spec.ask, .left = free};
@@ -354,7 +357,7 @@ static void site_fill(struct search *s, const struct line *line, struct site *re
     uint32_t count = s->replicas;
     sort(s->taken, s->taken_count, sizeof *s->taken, position_compare, NULL);
     *ret = (struct site){.alternative = line->alternative, .pool = line->pool, .count = count,
-        .placements = xcalloc(count, sizeof *ret->placements),
+        .subscription = s->c->subscription, .placements = xcalloc(count, sizeof *ret->placements),
         .nodes = xcalloc(count, sizeof *ret->nodes), .units_milli = mul_checked(line->replica_milli, count)};
     int128 asks = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -370,7 +373,7 @@ static void site_fill(struct search *s, const struct line *line, struct site *re
 
 static bool counts_decide(const struct search *s)
 {
-    return s->area.lift == NULL && s->area.window == NULL && s->p->claims == 0 && s->p->lowest_ask == s->p->highest_ask &&
+    return s->area.lift == NULL && s->area.window == NULL && s->p->claims == 0 && !s->watched && s->p->lowest_ask == s->p->highest_ask &&
            (s->replicas == 1 || (s->step == s->p->steps + 1 && s->p->counts[s->step] == 0 && s->a->level != LEVEL_NODE));
 }
 
@@ -379,7 +382,10 @@ bool place_in(const struct market *m, const struct candidate *c, const struct li
     const struct pool *p = &m->pools[line->pool];
     struct search s = {.m = m, .p = p, .a = &c->form->alternatives[line->alternative], .area = area,
         .replica = {.amounts = c->form->choices[line->alternative].amounts, .units_milli = line->replica_milli},
-        .replicas = c->replicas, .c = c, .floor = MIN(p->post, candidate_net(c, line))};
+        .replicas = c->replicas, .own = *c, .net = candidate_net(c, line), .floor = MIN(p->post, candidate_net(c, line))};
+    s.c = &s.own;
+    s.own.subscription = area.window ? 0 : headroom_entitles(m, c, line);
+    s.watched = area.window == NULL && (p->holds || s.own.subscription);
     s.step = pool_step(p, &s.replica.amounts);
     s.taken = xcalloc(c->replicas, sizeof *s.taken);
     if (!counts_decide(&s))

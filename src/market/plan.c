@@ -58,13 +58,13 @@ static bool site_admit(const struct market *m, const struct candidate *c, const 
         site_large(m, c, site);
         return true;
     }
-    if (c->urgent) {
+    if (c->urgent || site->subscription) {
         site->rate = site->ask_rate;
         return true;
     }
     /* The post of the pool that gave `best`, at which this site would just be let in. */
     int64_t units = candidate_units(c, at), there = mul_checked(candidate_net(c, at), units);
-    udollar price = div_ceil(there - (site->limit_rate - site->ask_rate), units);
+    udollar price = div_ceil(there - (site->limit_rate - site->ask_rate), units) + headroom_credit(m, c, at->pool);
     bool is_left_out = m->seller_owners.count && pool_sold_by(m, at->pool, m->tenants[c->tenant_slot].owner);
     if (c->term == 0 && price <= m->pools[at->pool].guide && !is_left_out) {
         plan->noted_pool = at->pool;
@@ -164,7 +164,8 @@ static void plan_free(const struct market *m, const struct candidate *c, struct 
 static int64_t gain_most(const struct market *m, const struct candidate *c, const struct line *line)
 {
     const struct pool *p = &m->pools[line->pool];
-    int64_t least = INT64_MAX, net = candidate_net(c, line) - p->lowest_ask;
+    int64_t worth = headroom_entitles(m, c, line) ? MARKET_RATE_MAX : candidate_net(c, line);
+    int64_t least = INT64_MAX, net = worth - p->lowest_ask;
     for (uint32_t i = 0; i < p->fabric_count; i++)
         if (p->fabrics[i].seat_count)
             least = MIN(least, p->fabrics[i].seats[0].density);
@@ -199,7 +200,7 @@ static void plan_evict(const struct market *m, struct scratch *s, const struct c
     xfree(options);
 }
 
-void plan_make(const struct market *m, struct scratch *s, const struct candidate *c, struct plan *ret)
+static void plan_once(const struct market *m, struct scratch *s, const struct candidate *c, struct plan *ret)
 {
     *ret = (struct plan){0};
     if (!candidate_affords(m, c))
@@ -215,4 +216,16 @@ void plan_make(const struct market *m, struct scratch *s, const struct candidate
     }
     if (ret->site.count == 0)
         plan_evict(m, s, c, ret);
+}
+
+/* A tight start goes where it starts in time; else it is a bid like any other. */
+void plan_make(const struct market *m, struct scratch *s, const struct candidate *c, struct plan *ret)
+{
+    plan_once(m, s, c, ret);
+    if (c->tier == 0 || ret->site.count)
+        return;
+    plan_fini(ret);
+    struct candidate plain = *c;
+    plain.tier = 0;
+    plan_once(m, s, &plain, ret);
 }

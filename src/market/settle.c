@@ -2,6 +2,7 @@
 /* At a tick: sellers are paid from the pools' clearing accounts, early ends of terms go on owing,
  * credits come in, and who cannot pay on gets its notice (MARKET.md section 8). */
 #include "market/calendar.h"
+#include "market/headroom.h"
 
 /* ---- sellers ------------------------------------------------------------------------------------------------ */
 
@@ -54,6 +55,11 @@ void sellers_use(struct market *m, struct lease *l, time_ms span)
         uint32_t seller = node_seller(m, n, l->currency);
         seller_use(l, &m->pools[n->pool].sellers[seller - 1], (int128)l->placements[i].units_milli * span, l->asks[i], post);
     }
+}
+
+void seller_hold(struct market *m, uint32_t node, int128 asks)
+{
+    node_seller(m, &m->nodes[node], CURRENCY_MONEY)->ask_sum += asks;
 }
 
 /* Each gets its asks first. */
@@ -239,6 +245,17 @@ static udollar lease_run_out(const struct market *m, const struct lease *l)
     return narrow_checked((rate * span + RATE_SCALE - 1) / RATE_SCALE);
 }
 
+int128 tenant_run_out(const struct market *m, uint32_t tenant)
+{
+    int128 sum = 0;
+    for (uint32_t i = 1; i < m->lease_count; i++) {
+        const struct lease *l = &m->leases[i];
+        if (l->state != LEASE_NONE && l->currency == CURRENCY_MONEY && m->bids[l->bid].tenant == tenant)
+            sum += MAX(lease_run_out(m, l) - MAX(l->escrow, 0), 0);
+    }
+    return sum;
+}
+
 /* It must be told by the next tick if it is to be gone when its term is over. */
 static bool term_ends_soon(const struct market *m, const struct lease *l)
 {
@@ -287,6 +304,8 @@ void settle_budgets(struct market *m)
     for (uint32_t i = 1; i < m->calendar->promise_count; i++)
         if (m->calendar->promises[i].bid)
             needed[m->bids[m->calendar->promises[i].bid].tenant * 2] += m->calendar->promises[i].escrow;
+    for (uint32_t i = 1; i < m->headroom->subscription_count; i++)
+        needed[m->headroom->subscriptions[i].tenant * 2] += m->headroom->subscriptions[i].escrow;
     for (uint32_t i = 1; i < m->tenant_count; i++)
         for (int c = CURRENCY_MONEY; c <= CURRENCY_CREDITS; c++)
             if (m->tenants[i].purses[c].limited && needed[i * 2 + (uint32_t)c])

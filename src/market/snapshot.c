@@ -4,10 +4,12 @@
  * exactly as the one it came from; trees and maps are built again. */
 #include "base/sort.h"
 #include "market/calendar.h"
+#include "market/headroom.h"
 
-#define SNAPSHOT_FORMAT 8
+#define SNAPSHOT_FORMAT 9
 #define SNAPSHOT_FORMAT_LEAST 6 /* without bids that their owners hold */
 #define SNAPSHOT_FORMAT_PROMISES 8 /* from here on with deadlines and windows */
+#define SNAPSHOT_FORMAT_TIERS 9    /* … and subscriptions to tiers, at the end */
 
 struct codec {
     struct buf *out; /* NULL: reading */
@@ -493,6 +495,7 @@ void market_snapshot(const struct market *m, struct buf *out)
     pack_u64(out, SNAPSHOT_FORMAT);
     code_market(&c, (struct market *)(uintptr_t)m); /* writing changes nothing */
     calendar_pack(m, out);
+    headroom_pack(m, out);
 }
 
 static bool blocks_hold(const struct market *m, const struct block *blocks, uint32_t count)
@@ -597,10 +600,12 @@ struct market *market_restore(struct unpack *in)
     struct market *m = market_new(0);
     struct codec c = {.in = in, .format = format};
     code_market(&c, m);
-    if (in->bad || !slots_hold(m) || !calendar_unpack(m, in, format >= SNAPSHOT_FORMAT_PROMISES)) {
+    if (in->bad || !slots_hold(m) || !calendar_unpack(m, in, format >= SNAPSHOT_FORMAT_PROMISES) ||
+        (format >= SNAPSHOT_FORMAT_TIERS && !headroom_unpack(m, in))) {
         market_free(m);
         return NULL;
     }
     maps_build(m);
+    headroom_build(m);
     return m;
 }

@@ -509,6 +509,7 @@ void model_check(struct world *w)
     if (!w->laws)
         return;
     model_check_standing(w);
+    model_check_headroom(w);
     model_check_promises(w);
     model_check_idle(w);
     model_check_stay(w);
@@ -749,7 +750,7 @@ void model_event(struct world *w, const struct market_event *e)
     case EVENT_RELEASED:
     case EVENT_MOVED:
     case EVENT_CHARGED:
-        if (t == NULL && (e->charged.kind == CHARGE_RESERVATION || e->charged.kind == CHARGE_RESALE) &&
+        if (t == NULL && (e->charged.kind == CHARGE_RESERVATION || e->charged.kind == CHARGE_RESALE || e->charged.kind == CHARGE_SUBSCRIPTION) &&
             e->type == EVENT_CHARGED)
             return; /* of a reservation, which is no bid */
         if (t == NULL)
@@ -764,6 +765,12 @@ void model_event(struct world *w, const struct market_event *e)
         return;
     case EVENT_BLOCK_POSTED:
         on_block_posted(w, e);
+        return;
+    case EVENT_HEADROOM_POSTED:
+        model_headroom_posted(w, e);
+        return;
+    case EVENT_SUBSCRIPTION:
+        w->asks_known = false; /* free nodes are paid, too */
         return;
     case EVENT_ENTRY:
         on_entry(w, e);

@@ -28,6 +28,17 @@ int64_t model_rate_at(const struct world *w, const struct track *t, size_t alter
                       const struct ground *g, udollar limit);
 /* Asks × time of this attempt. */
 int128 model_asks_sum(const struct track *t, time_ms to);
+/* model_tier.c */
+void model_headroom_posted(struct world *w, const struct market_event *e);
+/* Off the post, for what could leave in time. */
+int64_t model_credit(const struct world *w, const struct track *t, market_id pool);
+/* Whether a tight start may send it away, whatever its minimum run. */
+bool model_may_recall(const struct world *w, const struct track *t);
+/* Something of the node is held, for whatever tier. */
+bool model_is_held(const struct world *w, const struct plot *p);
+void model_check_headroom(struct world *w);
+void model_headroom_before(struct world *w);
+void model_headroom_after(struct world *w);
 /* model_laws.c */
 void model_check_standing(struct world *w);
 void model_check_promises(struct world *w);

@@ -69,7 +69,7 @@ static int64_t asks_beside(const struct world *w, const struct track *t, size_t 
         const struct plot *p = &w->plots[i];
         if (!model_node_of_pool(&p->spec, &g->view) ||
             model_place(&p->spec, a->level) != model_place(at, a->level) ||
-            !replica_fits(p, &a->choices[0].amounts))
+            !replica_fits(p, &a->choices[0].amounts) || model_is_held(w, p))
             continue;
         udollar ask = p->spec.ask;
         for (uint32_t k = 0; k < count; k++)
@@ -247,7 +247,7 @@ void model_check_eviction(struct world *w, const struct track *t)
 {
     if (w->now <= w->last_loss + 120000)
         return;
-    if (t->state == TRACK_RUNNING && t->spec.kind == BID_PREEMPTIBLE && w->now < t->protected_until)
+    if (t->state == TRACK_RUNNING && t->spec.kind == BID_PREEMPTIBLE && w->now < t->protected_until && !model_may_recall(w, t))
         world_fail(w, "invariant 29: %s is preempted by price in its minimum run", NAME(w, t->id));
     time_ms term = t->spec.term ? t->spec.term : market_setting(w->m, SETTING_TERM_MS);
     if (t->state == TRACK_RUNNING && t->spec.kind == BID_FIRM && w->now < t->started + term)

@@ -47,7 +47,7 @@ void model_check_spare(struct world *w)
         const struct tag *tag = world_tag(w, g->view.pool);
         int64_t cheapest = 0, wanted = 0;
         for (size_t k = 0; k < w->plot_count; k++)
-            if (w->plots[k].up && !w->plots[k].draining && tag && w->plots[k].spec.ask == tag->lowest_ask &&
+            if (w->plots[k].up && !w->plots[k].draining && tag && w->plots[k].spec.ask == tag->lowest_ask && !model_is_held(w, &w->plots[k]) &&
                 model_node_of_pool(&w->plots[k].spec, &g->view))
                 cheapest += model_node_units(&w->plots[k].spec);
         for (size_t k = 0; k < w->track_count; k++)
@@ -79,6 +79,7 @@ void model_before(struct world *w)
     w->arrivals_only = w->batch_count > 0;
     for (size_t i = 0; i < w->batch_count; i++)
         w->arrivals_only &= w->batch[i].type == MARKET_BID_ADD;
+    model_headroom_before(w);
     if (!w->laws || !w->arrivals_only)
         return;
     w->stakes = stakes_of(w);
@@ -107,7 +108,10 @@ void model_after(struct world *w)
             sold |= e->preempting.by_units_milli == 0;
         }
     }
-    if (!w->laws || !w->arrivals_only || evictions == 0 || sold)
+    if (w->laws)
+        model_headroom_after(w);
+    /* who starts within a subscription recalls others, whatever they gain */
+    if (!w->laws || !w->arrivals_only || evictions == 0 || sold || market_subscription_count(w->m))
         return;
     int128 after = stakes_of(w);
     /* every view is rounded down to a whole µ$ */

@@ -162,7 +162,10 @@ static int64_t best_of(const struct world *w, const struct track *t, udollar lim
     int64_t best = 0;
     for (size_t i = 0; i < w->ground_count; i++) {
         const struct ground *g = &w->ground[i];
+        const struct tag *tag = world_tag(w, g->view.pool);
         int64_t post = post_of(w, g, tenant);
+        if (tag)
+            post = MAX(post - model_credit(w, t, g->view.pool), MIN(tag->marginal, post));
         for (size_t a = 0; a < t->spec.alternative_count; a++) {
             int64_t margin = limit_at(t, a, limit) - t->alternatives[a].transfer - post;
             if (margin <= 0 || !model_eligible(t, a, g))
@@ -203,7 +206,7 @@ int64_t model_rate(const struct world *w, const struct track *t, udollar limit)
 bool model_is_simple(const struct track *t)
 {
     return t->spec.kind == BID_PREEMPTIBLE && t->spec.reservation == 0 && t->spec.role_count == 1 &&
-           t->roles[0].replicas_min == t->roles[0].replicas_max && !t->spec.urgent;
+           t->roles[0].replicas_min == t->roles[0].replicas_max && !t->spec.urgent && t->spec.tier == 0;
 }
 
 static int128 span_sum(const struct track *t, time_ms to, bool of_limits)

@@ -35,7 +35,7 @@ struct swarm {
     uint32_t weights[OP_COUNT];
     uint32_t skus, nodes, per_rack, per_fabric, gpus, tenants, most_nodes, grid;
     bool firm, alternatives, levels, parts, shares, restart, cores, urgent;
-    bool owners, large, still, deadlines;
+    bool owners, large, still, deadlines, tiers;
     uint32_t bids;
 };
 
@@ -79,8 +79,9 @@ static void swarm_draw(struct swarm *s, uint64_t seed)
         *options[i] = chance(s, 50);
     s->owners = seed >= SEED_MORE && chance(s, 40);
     s->large = seed >= SEED_MORE && chance(s, 60);
-    s->deadlines = seed >= SEED_DEADLINE;
-    s->still = seed >= SEED_STILL && !s->deadlines;
+    s->tiers = seed >= SEED_TIERS;
+    s->deadlines = seed >= SEED_DEADLINE && !s->tiers;
+    s->still = seed >= SEED_STILL && !s->deadlines && !s->tiers;
     if (s->deadlines) {
         s->weights[OP_SETTING] = 0; /* a longer kill time makes those late who count on a shorter one */
         for (int i = OP_DOWN; i <= OP_DRAIN && chance(s, 60); i++)
@@ -129,6 +130,10 @@ static void scene(struct sequence *q, struct swarm *s)
         some(s, b, "setting large_tenant 0.%02llu\n", 2, 60);
     if (s->deadlines)
         some(s, b, "setting guard %llus\n", 0, 30);
+    if (s->tiers) {
+        some(s, b, "setting tier1_start %llus\n", 0, 20);
+        some(s, b, "setting tier2_start %llus\n", 0, 60);
+    }
     if (s->owners) {
         some(s, b, "owner t%llu mill\n", 0, s->tenants);
         some(s, b, "owner t%llu mill\n", 0, s->tenants);
@@ -193,6 +198,10 @@ static void one_bid(struct swarm *s, struct buf *b)
         buf_printf(b, " restart=%.2f", (double)below(s, 300) / 100);
     if (chance(s, 15))
         buf_printf(b, " minimum_run=%llus", (unsigned long long)below(s, 100));
+    if (s->tiers && chance(s, 40)) {
+        some(s, b, " tier=%llu\n", 1, 4);
+        return;
+    }
     bool has_deadline = s->deadlines && chance(s, 40);
     if (has_deadline)
         deadline(s, b);
@@ -233,7 +242,7 @@ static void simple(struct swarm *s, struct buf *b, enum op op)
         buf_printf(b, "change w%u", some_bid(s)), limit(s, b);
     else if (op == OP_DOWN)
         buf_append_text(b, "down"), node_name(s, b),
-            buf_printf(b, " ago=%llus", (unsigned long long)below(s, 5));
+            buf_printf(b, " ago=%llus", (unsigned long long)below(s, s->tiers ? 1 : 5)); /* see docs/market.md, "Known limits" */
     else if (op == OP_UP)
         buf_append_text(b, "up"), node_name(s, b);
     else if (op == OP_ASK)
@@ -337,8 +346,23 @@ static enum op draw_op(struct swarm *s)
     return OP_TICK;
 }
 
+static void subscribe(struct swarm *s, struct buf *b)
+{
+    some(s, b, "subscribe t%llu", 0, s->tenants);
+    some(s, b, " tier=%llu", 1, 4);
+    some(s, b, " units=%llu", 0, 1 + s->gpus * s->nodes);
+    some(s, b, " rate=0.%02llu", 0, 100);
+    if (chance(s, 70))
+        buf_printf(b, " sku=%c", 'a' + (int)below(s, s->skus));
+    buf_append_text(b, "\n");
+}
+
 static void one_step(struct swarm *s, struct buf *b)
 {
+    if (s->tiers && chance(s, 8)) {
+        subscribe(s, b);
+        return;
+    }
     enum op op = draw_op(s);
     if (op == OP_BID && s->bids < 60)
         one_bid(s, b);

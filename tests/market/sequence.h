@@ -19,6 +19,8 @@ struct sequence {
 #define SEED_STILL ((uint64_t)1 << 21)
 /* Seeds from here on have bids with deadlines; about every second one loses nodes, too. */
 #define SEED_DEADLINE ((uint64_t)1 << 22)
+/* Seeds from here on have subscriptions to tiers. */
+#define SEED_TIERS ((uint64_t)1 << 23)
 void sequence_make(struct sequence *q, uint64_t seed, size_t steps);
 void sequence_fini(struct sequence *q);
 /* All of it as the text of a scenario file. */

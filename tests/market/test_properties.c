@@ -322,6 +322,7 @@ int main(int argc, char **argv)
     sequences("random events keep every invariant", 1, full ? 5000 : 85, full ? 250 : 120);
     sequences("with owners and large tenants, too", SEED_MORE, full ? 2000 : 15, full ? 250 : 120);
     sequences("a deadline is met, for no more than its quote", SEED_DEADLINE, full ? 2000 : 20, full ? 250 : 150);
+    sequences("what is subscribed to starts in time", SEED_TIERS, full ? 2000 : 20, full ? 250 : 150);
     sequences("at rest nobody gains by another place, and little by a new start", SEED_STILL, full ? 1000 : 10, 60);
     sequences_once();
     manners(full ? 200 : 15);

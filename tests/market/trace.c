@@ -128,6 +128,15 @@ void event_text(const struct market_events *events, const struct market_event *e
                    ULL(e->reserved.reservation), (int)e->reserved.state, LL(e->reserved.rate),
                    LL(e->reserved.amount));
         break;
+    case EVENT_SUBSCRIPTION:
+        buf_printf(out, "subscription of tenant %llu tier %u: %lld units at %lld%s", ULL(e->subscription.tenant), e->subscription.tier,
+                   LL(e->subscription.units_milli), LL(e->subscription.rate), e->subscription.unpaid ? ", unpaid" : "");
+        break;
+    case EVENT_HEADROOM_POSTED:
+        buf_printf(out, "headroom of tier %u in pool %llu: held %lld free %lld eligible %lld price %lld credit %lld", e->headroom.tier,
+                   ULL(e->headroom.pool), LL(e->headroom.held_milli), LL(e->headroom.free_milli), LL(e->headroom.eligible_milli),
+                   LL(e->headroom.price), LL(e->headroom.credit));
+        break;
     case EVENT_GAP:
         buf_printf(out, "gap surplus %lld bound %lld", LL(e->gap.surplus), LL(e->gap.bound));
         break;

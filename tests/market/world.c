@@ -84,7 +84,7 @@ void world_free(struct world *w)
     for (size_t i = 0; i < w->track_count; i++)
         track_fini(&w->tracks[i]);
     void *arrays[] = {w->tracks, w->plots,  w->tags,    w->sums,   w->active,
-                      w->batch,  w->ground, w->limited, w->replies, w->blocks};
+                      w->batch,  w->ground, w->limited, w->replies, w->blocks, w->credits, w->pledges};
     for (size_t i = 0; i < ARRAY_COUNT(arrays); i++)
         xfree(arrays[i]);
     map_fini(&w->track_by_id);
@@ -213,7 +213,7 @@ static void apply_batch(struct world *w)
     model_commands(w);
     for (size_t i = 0; i < w->batch_count; i++)
         if (w->batch[i].type == MARKET_TICK)
-            w->block_count = 0;
+            w->block_count = w->credit_count = 0;
     for (size_t i = 0; i < w->events.count; i++)
         model_event(w, &w->events.items[i]);
     model_after(w);

@@ -105,6 +105,13 @@ struct block_tag { /* a large tenant's entry, as last posted */
     udollar post;
 };
 
+struct credit_tag { /* of a tier in a pool, as last posted */
+    market_id pool;
+    uint32_t tier;
+    udollar credit;
+    time_ms notice; /* with as much at most one has it */
+};
+
 #define GROUND_RACKS_MAX 8
 struct ground { /* a pool, were it empty: nodes that stand together, at most */
     struct market_pool_view view;
@@ -137,6 +144,10 @@ struct world {
     size_t tag_count, tag_capacity;
     struct block_tag *blocks;
     size_t block_count, block_capacity;
+    struct credit_tag *credits;
+    size_t credit_count, credit_capacity;
+    struct market_subscription_view *pledges; /* before a batch of bids */
+    size_t pledge_count, pledge_capacity;
     struct ground *ground;
     size_t ground_count;
     bool ground_stale;

@@ -74,6 +74,8 @@ static void follow(struct world *w, const struct market_event *e)
     case EVENT_BLOCK_POSTED:
     case EVENT_QUOTED:
     case EVENT_RESERVED:
+    case EVENT_SUBSCRIPTION:
+    case EVENT_HEADROOM_POSTED:
         break;
     }
 }
