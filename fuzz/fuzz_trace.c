@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any bytes as a trace or a fleet of the simulator: the first byte says of which format. */
 #include "sim/cluster.h"
+#include "sim/experiment.h"
 #include "sim/hydra.h"
 #include "sim/input.h"
 #include "sim/itp.h"
@@ -57,6 +58,16 @@ static void fuzz_input(struct str bytes)
     input_unpack(bytes, &out, &err);
 }
 
+static void fuzz_reservations(struct str bytes)
+{
+    struct error err;
+    struct experiment x = {};
+    struct buf text = copy_of(bytes);
+    experiment_parse_reservations(&x, "reservations", &text, &err);
+    buf_fini(&text);
+    experiment_fini(&x);
+}
+
 static void fuzz_jobs(unsigned kind, struct str bytes)
 {
     struct error err;
@@ -90,7 +101,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size == 0)
         return 0;
     struct str rest = {(const char *)data + 1, size - 1};
-    switch (data[0] % 17) {
+    switch (data[0] % 18) {
     case 0:
         fuzz_input(rest);
         break;
@@ -130,8 +141,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             STR("gpu_type,model,global_batch_size,num_gpus,iterations_per_s\nA100,m,8,1,1.0\n"),
             rest);
         break;
+    case 17:
+        fuzz_reservations(rest);
+        break;
     default:
-        fuzz_jobs(data[0] % 17 - 9, rest);
+        fuzz_jobs(data[0] % 18 - 9, rest);
         break;
     }
     return 0;

@@ -205,6 +205,7 @@ void experiment_fini(struct experiment *x)
     jobs_fini(&x->jobs);
     cluster_fini(&x->cluster);
     xfree(x->failures);
+    xfree(x->reservations);
 }
 
 /* ---- a run ---- */
@@ -216,6 +217,8 @@ void experiment_run(const struct experiment *x, const struct scheduler *schedule
     options.seed = seed;
     record->settings = x->settings;
     record->setting_count = x->setting_count;
+    record->reservations = x->reservations;
+    record->reservation_count = x->reservation_count;
     options.scheduler = scheduler;
     options.context = record;
     world_run(w, &x->jobs, &x->cluster, &options);
@@ -325,6 +328,11 @@ static void market_report(const struct totals *t, const struct market_record *re
     report_real(ret, "gap_percent",
                 record->bound ? 100 * (1 - (double)record->surplus / (double)record->bound) : 0);
     report_hex(ret, "digest", record->digest);
+    if (record->reservation_count == 0)
+        return;
+    report_integer(ret, "reservations_bought", (int64_t)record->bought);
+    report_real(ret, "reserved_usd", (double)record->reserved / 1e6);
+    report_real(ret, "resold_usd", (double)-record->resold / 1e6);
 }
 
 void experiment_report(const struct experiment *x, const struct scheduler *scheduler,

@@ -15,6 +15,8 @@ struct experiment {
     size_t setting_count;
     struct world_failure *failures;
     size_t failure_count, failure_capacity;
+    struct sim_reservation *reservations;
+    size_t reservation_count, reservation_capacity;
 };
 
 /* A scheduler by name; NULL: none. */
@@ -30,6 +32,11 @@ const struct scheduler *experiment_scheduler(struct str name);
 int experiment_set(struct experiment *x, const char *pair, struct error *err);
 /* "mtbf=…,repair=…" or a file with the columns node, down and back. */
 int experiment_failures(struct experiment *x, const char *text, struct error *err);
+/* Columns tenant, name, nodes, gpus (of each), to; and cpus, from, limit, keep_idle. Times in seconds
+ * from the trace's start. The texts are kept. */
+int experiment_reservations(struct experiment *x, const struct sim_options *o, struct error *err);
+int experiment_parse_reservations(struct experiment *x, const char *file, struct buf *text,
+                                  struct error *err);
 void experiment_fini(struct experiment *x);
 
 /* What a server was told, as a trace: its workloads, its nodes and when they were away. `ret_live`:

@@ -15,7 +15,7 @@
 #define OPTIONS_JOBS                                                                               \
     (1u << OPTION_SEED | 1u << OPTION_LIMIT | 1u << OPTION_SET | 1u << OPTION_UNTIL |              \
      1u << OPTION_WARMUP | 1u << OPTION_FAILURES | 1u << OPTION_SEEDS | 1u << OPTION_SWEEP |       \
-     1u << OPTION_COMPARE | 1u << OPTION_OUT)
+     1u << OPTION_COMPARE | 1u << OPTION_OUT | 1u << OPTION_RESERVATIONS)
 
 static int trace_read(const struct sim_options *o, struct jobs *jobs, struct error *err)
 {
@@ -53,6 +53,8 @@ int experiment_read(struct experiment *x, const struct sim_options *o, const cha
         status = experiment_set(x, o->sets[i], err);
     if (status == 0 && set)
         status = experiment_set(x, set, err);
+    if (status == 0 && o->reservations)
+        status = experiment_reservations(x, o, err);
     if (status == 0 && o->failures)
         status = experiment_failures(x, o->failures, err);
     return status;

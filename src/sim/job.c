@@ -32,6 +32,7 @@ void jobs_add(struct jobs *jobs, const struct job *job)
     own->tenant = arena_str(&jobs->texts, job->tenant);
     own->accelerator = arena_str(&jobs->texts, job->accelerator);
     own->sku = arena_str(&jobs->texts, job->sku);
+    own->reservation = arena_str(&jobs->texts, job->reservation);
 }
 
 static int job_compare(const void *a, const void *b, const void *context)

@@ -17,6 +17,7 @@ enum job_end {
 struct job {
     /* submitted */
     struct str name, tenant, accelerator, sku; /* accelerator, sku: empty = any */
+    struct str reservation;                    /* of its tenant, by name; empty = none */
     time_ms submit;                            /* from the trace's start */
     uint32_t replicas;
     struct market_amounts amounts; /* of one replica */

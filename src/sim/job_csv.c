@@ -88,6 +88,7 @@ enum {
     DEADLINE,
     NOTICE,
     RESTART_COST,
+    RESERVATION,
     END
 };
 static const struct csv_column own_columns[] = {
@@ -108,6 +109,7 @@ static const struct csv_column own_columns[] = {
     [DEADLINE] = {"deadline|ddl", true},
     [NOTICE] = {"notice", true},
     [RESTART_COST] = {"restart_cost", true},
+    [RESERVATION] = {"reservation", true},
     [END] = {"end", true},
 };
 
@@ -168,6 +170,7 @@ static int own_row(const struct csv *c, struct job *job, struct error *err)
     job->tenant = c->fields[TENANT];
     job->accelerator = c->fields[ACCELERATOR];
     job->sku = c->fields[SKU];
+    job->reservation = c->fields[RESERVATION];
     int status = own_amounts(c, job, err);
     if (status == 0)
         status = own_times(c, job, err);

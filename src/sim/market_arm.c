@@ -72,6 +72,21 @@ static void node_register(struct arm *a, uint32_t index, uint32_t boot)
     c->node.ask = node->ask;
 }
 
+static void reservation_add(struct arm *a, const struct sim_reservation *r, engine_id project)
+{
+    struct engine_command *c = command_add(a, ENGINE_RESERVE);
+    c->reserve = (struct engine_reserve){.project = project,
+                                         .name = r->name,
+                                         .choice = {.amounts = r->amounts, .speed_milli = 1000},
+                                         .nodes = r->nodes,
+                                         .from = START + r->from,
+                                         .to = START + r->to,
+                                         .limit_present = r->limit >= 0,
+                                         .limit = r->limit,
+                                         .keep_idle = r->keep_idle,
+                                         .request_key = a->count};
+}
+
 static engine_id project_of(const struct arm *a, struct str tenant)
 {
     uint64_t *found = tenant.size ? str_map_find(&a->projects, tenant) : NULL;
@@ -100,7 +115,8 @@ static void submit_add(struct arm *a, uint32_t index)
                                        .level = job->level,
                                        .notice = job->notice,
                                        .signal = 15,
-                                       .restart_cost = job->restart_cost};
+                                       .restart_cost = job->restart_cost,
+                                       .reservation = job->reservation};
 }
 
 /* Every replica of the newest attempt that has not ended says the same. */
@@ -223,6 +239,8 @@ static void money_follow(struct arm *a, const struct engine_event *event, uint64
     if (job)
         world_charge(a->w, (uint32_t)job - 1, event->amount);
     a->record->charged += event->amount;
+    a->record->reserved += event->charge == CHARGE_RESERVATION ? event->amount : 0;
+    a->record->resold += event->charge == CHARGE_RESALE ? event->amount : 0;
 }
 
 static void gap_keep(struct arm *a, const struct engine_event *event)
@@ -246,6 +264,9 @@ static void event_follow(struct arm *a, const struct engine_event *event)
     case ENGINE_EVENT_GAP:
         gap_keep(a, event);
         return;
+    case ENGINE_EVENT_RESERVATION:
+        a->record->bought += event->state == RESERVATION_BOUGHT;
+        break;
     default:
         break;
     }
@@ -297,6 +318,19 @@ static void nodes_open(struct arm *a)
     a->count = 0;
 }
 
+/* A tick first: what they cost is told by the curve that it makes. */
+static void reservations_open(struct arm *a)
+{
+    if (a->record->reservation_count == 0)
+        return;
+    command_add(a, ENGINE_TICK);
+    engine_apply(a->e, START, a->commands, a->count, &a->result);
+    a->count = 0;
+    for (size_t i = 0; i < a->record->reservation_count; i++)
+        reservation_add(a, &a->record->reservations[i], project_of(a, a->record->reservations[i].tenant));
+    batch_apply(a);
+}
+
 static void projects_open(struct arm *a)
 {
     for (size_t i = 0; i < a->w->trace->count; i++) {
@@ -327,6 +361,7 @@ static void *market_open(struct world *w, void *context)
     a->count = 0;
     projects_open(a);
     nodes_open(a);
+    reservations_open(a);
     return a;
 }
 

@@ -11,12 +11,26 @@ struct market_setting_value {
     int64_t value;
 };
 
+/* Capacity that a tenant has bought ahead. */
+struct sim_reservation {
+    struct str tenant, name;
+    uint32_t nodes;
+    struct market_amounts amounts; /* of each */
+    time_ms from, to;              /* from the trace's start */
+    udollar limit;                 /* µ$ per unit-hour; -1: at what it costs */
+    bool keep_idle;                /* not lent */
+};
+
 /* What the market did beside what stands in the jobs. */
 struct market_record {
     const struct market_setting_value *settings; /* in: set before the first command */
     size_t setting_count;
+    const struct sim_reservation *reservations; /* in: asked for at the start */
+    size_t reservation_count;
     /* out */
     uint64_t ticks, batches, preemptions, moves;
+    uint64_t bought;           /* of the reservations */
+    udollar reserved, resold; /* charged for them; got for what was lent of them (negative) */
     udollar charged;       /* all that was charged, refunds taken off */
     int128 surplus, bound; /* certified at ticks, sums */
     uint64_t gaps;

@@ -149,6 +149,12 @@ static bool read_out(struct sim_options *o, const char *text)
     return *text != 0;
 }
 
+static bool read_reservations(struct sim_options *o, const char *text)
+{
+    o->reservations = text;
+    return *text != 0;
+}
+
 static bool read_journal(struct sim_options *o, const char *text)
 {
     snprintf(o->trace.format, sizeof o->trace.format, "journal");
@@ -200,6 +206,9 @@ static const struct option options[SIM_OPTION_COUNT] = {
                         "instead of a trace: what a server with this data folder was told; with "
                         "--set or --policy, what would have come of it",
                         read_journal, "a data folder"},
+    [OPTION_RESERVATIONS] = {"reservations", "FILE",
+                             "capacity that the market has sold ahead: tenant,name,nodes,gpus,to,…",
+                             read_reservations, "a file"},
     [OPTION_HELP] = {"help", NULL, "print this help", read_json, ""},
 };
 

@@ -32,6 +32,7 @@ enum sim_option {
     OPTION_COMPARE,
     OPTION_OUT,
     OPTION_JOURNAL,
+    OPTION_RESERVATIONS,
     OPTION_HELP,
     SIM_OPTION_COUNT,
 };
@@ -62,6 +63,7 @@ struct sim_options {
     const char *sweep;      /* "key=a,b,c" */
     const char *compare[2]; /* policies */
     const char *out;
+    const char *reservations; /* a file */
 };
 
 /* Fills `ret` from the words behind `sim`; -EINVAL with a text where they do not fit. */

@@ -338,6 +338,42 @@ static void a_higher_bid_preempts_and_work_is_kept(void **state)
     experiment_fini(&x);
 }
 
+/* Sold ahead: idle it is lent, its holder's work gets it back within the notice and pays nothing more. */
+static void a_reservation_is_lent_and_recalled(void **state)
+{
+    (void)state;
+    for (int keep_idle = 0; keep_idle <= 1; keep_idle++) {
+        struct experiment x = {.world = world_options_default()};
+        struct world w;
+        struct error err;
+        struct market_record record = {};
+        char rows[200];
+        snprintf(rows, sizeof rows, "tenant,name,nodes,gpus,to,keep_idle\nholder,mine,1,8,86400,%d\n", keep_idle);
+        _cleanup_buf_ struct buf trace = text_of("name,submit,run,gpus,limit,tenant,reservation\n"
+                                                 "lent,0,20000,8,1,batch,\nown,7200,3600,8,0.10,holder,mine\n");
+        _cleanup_buf_ struct buf fleet = text_of("gpus,cpus,memory_gb\n8,64,512\n"), sold = text_of(rows);
+        _cleanup_buf_ struct buf bad = text_of("tenant,name,nodes,gpus,to\na,b,1,8,0\n");
+        assert_int_equal(jobs_parse_csv(&x.jobs, "t", NULL, &trace, &err), 0);
+        jobs_settle(&x.jobs, 100);
+        assert_int_equal(cluster_parse(&x.cluster, "f", &fleet, &err), 0);
+        assert_int_equal(experiment_parse_reservations(&x, "r", &sold, &err), 0);
+        x.world.until = 12 * HOUR_MS;
+        experiment_run(&x, &scheduler_market, 1, &w, &record);
+        assert_int_equal(record.bought, 1);
+        assert_true(record.reserved > 0);
+        assert_int_equal(w.jobs[1].first_start, keep_idle ? 7205000 : 7225000); /* 20 s to save, 5 s to start */
+        assert_int_equal(w.jobs[1].cost, 0);
+        assert_int_equal(w.jobs[0].stops, keep_idle ? 0 : 1);
+        assert_int_equal(w.jobs[0].state, keep_idle ? WORLD_WAITING : WORLD_FINISHED);
+        assert_int_equal(record.resold < 0, !keep_idle);
+        assert_true(experiment_parse_reservations(&x, "r", &bad, &err) < 0);
+        assert_string_equal(err.text, "r:2: tenant, name, to: must be given, and to later than from");
+        world_fini(&w);
+        market_record_fini(&record);
+        experiment_fini(&x);
+    }
+}
+
 static void a_lost_node_takes_back_to_the_last_checkpoint(void **state)
 {
     (void)state;
@@ -514,6 +550,7 @@ int main(void)
         cmocka_unit_test(offers_become_nodes),
         cmocka_unit_test(fleets_are_told_apart),
         cmocka_unit_test(a_higher_bid_preempts_and_work_is_kept),
+        cmocka_unit_test(a_reservation_is_lent_and_recalled),
         cmocka_unit_test(a_lost_node_takes_back_to_the_last_checkpoint),
         cmocka_unit_test(ends_are_as_the_trace_says),
         cmocka_unit_test(work_done_by_the_end_counts),
