@@ -101,12 +101,9 @@ def upper_bound(misses, starts):
     low, high = 0.0, misses + 10 * math.sqrt(misses + 1) + 10
     for _ in range(60):
         mean = (low + high) / 2
-        term, total = math.exp(-mean), 0.0
-        for k in range(misses + 1):
-            total += term
-            term *= mean / (k + 1)
+        total = sum(math.exp(k * math.log(mean) - mean - math.lgamma(k + 1)) for k in range(misses + 1))
         low, high = (mean, high) if total > .05 else (low, mean)
-    return high / max(starts, 1)
+    return min(high / max(starts, 1), 1.0)
 
 
 def outcome(folder, need):
