@@ -59,7 +59,9 @@ void sellers_use(struct market *m, struct lease *l, time_ms span)
 
 void seller_hold(struct market *m, uint32_t node, int128 asks)
 {
-    node_seller(m, &m->nodes[node], CURRENCY_MONEY)->ask_sum += asks;
+    struct node *n = &m->nodes[node];
+    uint32_t seller = node_seller(m, n, CURRENCY_MONEY);
+    m->pools[n->pool].sellers[seller - 1].ask_sum += asks;
 }
 
 /* Each gets its asks first. */
