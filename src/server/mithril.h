@@ -109,6 +109,8 @@ udollar offer_instance_rate(const struct offer *offer, udollar rate);
 
 /* The request behind a workload; false where it cannot be read. */
 bool order_request(const struct render *r, const struct engine_workload *w, struct workload_request *ret);
+/* Whether the filters instance_type and region let its order through. */
+bool place_passes(const struct api_call *call, const struct render *r, const struct engine_workload *w);
 const char *bid_status(const struct engine_workload *w);
 const char *instance_status(const struct engine_workload *w, uint32_t rank);
 void launch_render(struct buf *out, const struct workload_instance *instance);

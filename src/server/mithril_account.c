@@ -270,7 +270,7 @@ int64_t quota_used(const struct render *r, engine_id project, const struct offer
     int64_t used = 0;
     while ((w = engine_workload_before(r->engine, w ? w->id : 0, project, WORKLOAD_STATES_LIVE))) {
         struct workload_request request;
-        if (!w->instance || !order_request(r, w, &request))
+        if (!w->instance || w->reservation || !order_request(r, w, &request))
             continue;
         const struct workload_choice *choice = request.choices.items;
         if (str_equal(choice->sku, engine_name(r->engine, NAME_SKU, offer->sku)))

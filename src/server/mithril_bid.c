@@ -150,12 +150,8 @@ void mithril_bid_status(struct api_call *call, const struct core_view *view)
 
 /* ---- the list ---- */
 
-static bool bid_passes(const struct api_call *call, const struct render *r, const struct engine_workload *w)
+bool place_passes(const struct api_call *call, const struct render *r, const struct engine_workload *w)
 {
-    struct str name = http_request_query(call->request, "name");
-    if (!w->instance || w->reservation || !call_sees(call, w->project) || (name.size && !str_equal(name, w->name)) ||
-        !filter_passes(call, "status", str_from(bid_status(w))))
-        return false;
     struct str type = http_request_query(call->request, "instance_type"), region = http_request_query(call->request, "region");
     struct workload_request request;
     if (type.size == 0 && region.size == 0)
@@ -166,6 +162,15 @@ static bool bid_passes(const struct api_call *call, const struct render *r, cons
     struct id_text fid = id_format(r->ids, "it", type_parse(r, choice->sku));
     return (filter_passes(call, "instance_type", choice->sku) || filter_passes(call, "instance_type", str_from(fid.text))) &&
            filter_passes(call, "region", region_text(r, choice->region, choice->zone));
+}
+
+static bool bid_passes(const struct api_call *call, const struct render *r, const struct engine_workload *w)
+{
+    struct str name = http_request_query(call->request, "name");
+    if (!w->instance || w->reservation || !call_sees(call, w->project) || (name.size && !str_equal(name, w->name)) ||
+        !filter_passes(call, "status", str_from(bid_status(w))))
+        return false;
+    return place_passes(call, r, w);
 }
 
 /* Live ones first where a name is asked for: it may have been used before. */

@@ -91,16 +91,7 @@ static bool order_passes(const struct api_call *call, const struct render *r, co
         !filter_passes(call, "bid_fid_in", w->reservation ? STR("") : str_from(bid.text)) ||
         !filter_passes(call, "reservation_fid_in", w->reservation ? str_from(reservation.text) : STR("")))
         return false;
-    struct str type = http_request_query(call->request, "instance_type"), region = http_request_query(call->request, "region");
-    struct workload_request request;
-    if (type.size == 0 && region.size == 0)
-        return true;
-    if (!order_request(r, w, &request))
-        return false;
-    const struct workload_choice *choice = request.choices.items;
-    struct id_text fid = id_format(r->ids, "it", type_parse(r, choice->sku));
-    return (filter_passes(call, "instance_type", choice->sku) || filter_passes(call, "instance_type", str_from(fid.text))) &&
-           filter_passes(call, "region", region_text(r, choice->region, choice->zone));
+    return place_passes(call, r, w);
 }
 
 static int64_t instance_rank(const struct api_call *call, const struct engine_workload *w, uint32_t rank)

@@ -64,6 +64,7 @@ def life(client, nodes, project, key):
     shown = client.get(f"/instances?project={project}&order_type_in=Reservation&reservation_fid_in={fid}")["data"]
     assert [i["status"] for i in shown] == ["STATUS_RUNNING"] * 2 and all(i["reservation"] == fid and i["bid"] is None for i in shown), shown
     assert client.get(f"/spot/bids?project={project}")["data"] == [], "instances of reservations are no bids"
+    assert [q["used_quantity"] for q in client.get(f"/quotas?project={project}") if q["product_type"] == "Spot"] == [0]
     return made, replicas
 
 
