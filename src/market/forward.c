@@ -11,6 +11,7 @@
  * and is refreshed at a tick every five minutes, so that a batch meets one menu. */
 #include "base/sort.h"
 #include "market/calendar.h"
+#include "market/headroom.h"
 
 #define QUARTER_MS (HOUR_MS / 4)
 #define REFRESH_MS (5 * 60000)
@@ -221,7 +222,10 @@ int64_t forward_least(const struct market *m, uint32_t pool, const struct window
 
 int64_t candidate_price(const struct market *m, const struct candidate *c, const struct line *line)
 {
-    return c->term ? forward_price(m, line->pool, m->now, m->now + c->term) : tenant_post(m, c->tenant_slot, line->pool) - headroom_credit(m, c, line->pool);
+    if (c->term)
+        return forward_price(m, line->pool, m->now, m->now + c->term);
+    udollar post = tenant_post(m, c->tenant_slot, line->pool);
+    return m->headroom->price_pools ? post - headroom_credit(m, c, line->pool) : post; /* asked for each line of each bid */
 }
 
 bool candidate_affords(const struct market *m, const struct candidate *c)
