@@ -70,26 +70,35 @@ static void step_keep(struct api_clusters *c, const struct engine_object *o, con
         .k8s_version = arena_str(&c->arena, plane->k8s_version), .cluster = plane->cluster, .ready = plane->ready};
 }
 
-/* The oldest cluster without a control plane for which one is free gets the oldest that fits. */
+/* The oldest free one that fits. */
+static const struct engine_object *plane_find(struct api_clusters *c, const struct engine *e, const struct object_cluster *cluster,
+                                              struct object_control_plane *ret)
+{
+    for (size_t i = 0; i < engine_object_count(e); i++) {
+        const struct engine_object *o = engine_object_at(e, i);
+        if (o->kind == OBJECT_CONTROL_PLANE && object_unpack(&object_control_plane_record, o->body, &c->arena, ret) && plane_fits(ret, cluster))
+            return o;
+    }
+    return NULL;
+}
+
+/* For the oldest cluster without a control plane for which one is free. */
 static bool assign_find(struct api_clusters *c, const struct engine *e)
 {
     for (size_t i = 0; i < engine_object_count(e); i++) {
-        const struct engine_object *o = engine_object_at(e, i), *p;
+        const struct engine_object *o = engine_object_at(e, i);
         struct object_cluster cluster;
         struct object_control_plane plane;
         if (o->kind != OBJECT_CLUSTER || o->deleted || !object_unpack(&object_cluster_record, o->body, &c->arena, &cluster) ||
             cluster_control_plane(e, o->id, &c->arena, &plane))
             continue;
-        for (size_t k = 0; k < engine_object_count(e); k++) {
-            p = engine_object_at(e, k);
-            if (p->kind != OBJECT_CONTROL_PLANE || !object_unpack(&object_control_plane_record, p->body, &c->arena, &plane) ||
-                !plane_fits(&plane, &cluster))
-                continue;
-            step_keep(c, p, &plane);
-            c->step.type = STEP_ASSIGN;
-            c->step.cluster = o->id;
-            return true;
-        }
+        const struct engine_object *p = plane_find(c, e, &cluster, &plane);
+        if (p == NULL)
+            continue;
+        step_keep(c, p, &plane);
+        c->step.type = STEP_ASSIGN;
+        c->step.cluster = o->id;
+        return true;
     }
     return false;
 }

@@ -148,6 +148,15 @@ int64_t quota_used(const struct render *r, engine_id project, const struct offer
 /* GB of the volumes of a project that are there. */
 int64_t storage_used(const struct render *r, engine_id project);
 
+/* ---- objects of the engine ---- */
+
+/* A command that makes one; its body is still to come. */
+struct engine_command *object_put(struct api_call *call, enum engine_object_kind kind, engine_id project, struct str name);
+void object_delete(struct api_call *call, const struct engine_object *o, bool keep, api_then *then);
+typedef void render_object(struct buf *out, struct api_call *call, const struct render *r, const struct engine_object *o);
+/* After a PUT: the object as it is now, or why not. */
+void object_answer(struct api_call *call, const struct core_answer *answer, int status, render_object *render);
+
 /* ---- routes ---- */
 
 api_read mithril_me, mithril_teammates, mithril_project_list, mithril_key_list, mithril_key_create, mithril_key_delete, mithril_quota_list;

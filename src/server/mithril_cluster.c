@@ -25,10 +25,11 @@ static struct str host_of(struct str address)
     return str_cut(&address, '/');
 }
 
-static void cluster_render(struct buf *out, const struct render *r, const struct engine_object *o)
+static void cluster_render(struct buf *out, struct api_call *call, const struct render *r, const struct engine_object *o)
 {
     struct object_cluster cluster = {0};
     struct object_control_plane plane;
+    (void)call;
     (void)object_unpack(&object_cluster_record, o->body, r->arena, &cluster);
     (void)cluster_control_plane(r->engine, o->id, r->arena, &plane);
     bool available = plane.ready && !o->deleted;
@@ -60,7 +61,7 @@ void mithril_cluster_list(struct api_call *call, const struct core_view *view)
     for (size_t i = 0; i < engine_object_count(view->engine); i++) {
         const struct engine_object *o = engine_object_at(view->engine, i);
         if (o->kind == OBJECT_CLUSTER && o->project == project && !o->deleted)
-            cluster_render(&out, &r, o);
+            cluster_render(&out, call, &r, o);
     }
     json_close(&out, ']');
     mithril_answer(call, 200, &out);
@@ -101,19 +102,7 @@ static bool keys_there(struct api_call *call, const struct engine *e, engine_id 
 
 static void cluster_made(struct api_call *call, const struct core_answer *answer)
 {
-    _cleanup_buf_ struct buf out = BUF_INIT(BUF_LIMIT_DEFAULT);
-    struct render r = {.engine = answer->engine, .ids = call->api->ids, .arena = call_arena(call), .now = answer->now};
-    const struct engine_outcome *outcome = &answer->outcomes[0];
-    if (outcome->code == ENGINE_CONFLICT) {
-        call_refuse(call, 409, NULL, "name already used");
-        return;
-    }
-    if (outcome->code != ENGINE_OK) {
-        call_refuse_outcome(call, answer->engine, outcome);
-        return;
-    }
-    cluster_render(&out, &r, engine_object(answer->engine, outcome->id));
-    mithril_answer(call, 201, &out);
+    object_answer(call, answer, 201, cluster_render);
 }
 
 void mithril_cluster_create(struct api_call *call, const struct core_view *view)
@@ -136,12 +125,7 @@ void mithril_cluster_create(struct api_call *call, const struct core_view *view)
     }
     if (!plane_registered(call, view, &cluster))
         return;
-    struct engine_command *c = call_alloc(call, sizeof *c);
-    c->type = ENGINE_OBJECT_PUT;
-    c->object.kind = OBJECT_CLUSTER;
-    c->object.project = project;
-    c->object.key = call->who.key;
-    c->object.name = create->name;
+    struct engine_command *c = object_put(call, OBJECT_CLUSTER, project, create->name);
     c->object.unique = true;
     c->object.body = object_pack(&object_cluster_record, &cluster, call_arena(call));
     call_push(call, c, 1, cluster_made);
@@ -167,7 +151,7 @@ void mithril_cluster_get(struct api_call *call, const struct core_view *view)
     const struct engine_object *o = cluster_open(call, view->engine);
     if (o == NULL)
         return;
-    cluster_render(&out, &r, o);
+    cluster_render(&out, call, &r, o);
     mithril_answer(call, 200, &out);
 }
 
@@ -184,13 +168,8 @@ static void cluster_gone(struct api_call *call, const struct core_answer *answer
 void mithril_cluster_delete(struct api_call *call, const struct core_view *view)
 {
     const struct engine_object *o = cluster_open(call, view->engine);
-    if (o == NULL)
-        return;
-    struct engine_command *c = call_alloc(call, sizeof *c);
-    c->type = ENGINE_OBJECT_DELETE;
-    c->object.id = o->id;
-    c->object.keep = true; /* so that its control plane goes to nobody else */
-    call_push(call, c, 1, cluster_gone);
+    if (o) /* it is kept, so that its control plane goes to nobody else */
+        object_delete(call, o, true, cluster_gone);
 }
 
 /* Of control planes: they are the operator's, whatever they run. */

@@ -24,7 +24,7 @@ static const struct engine_object *object_open(struct api_call *call, const stru
     return NULL;
 }
 
-static struct engine_command *object_put(struct api_call *call, enum engine_object_kind kind, engine_id project, struct str name)
+struct engine_command *object_put(struct api_call *call, enum engine_object_kind kind, engine_id project, struct str name)
 {
     struct engine_command *c = call_alloc(call, sizeof *c);
     c->type = ENGINE_OBJECT_PUT;
@@ -45,7 +45,7 @@ static struct engine_command *object_change(struct api_call *call, const struct 
     return c;
 }
 
-static void object_delete(struct api_call *call, const struct engine_object *o, bool keep, api_then *then)
+void object_delete(struct api_call *call, const struct engine_object *o, bool keep, api_then *then)
 {
     struct engine_command *c = call_alloc(call, sizeof *c);
     c->type = ENGINE_OBJECT_DELETE;
@@ -64,10 +64,7 @@ static void object_gone(struct api_call *call, const struct core_answer *answer)
         call_refuse_outcome(call, answer->engine, &answer->outcomes[0]);
 }
 
-typedef void render_object(struct buf *out, struct api_call *call, const struct render *r, const struct engine_object *o);
-
-/* After a PUT: the object as it is now. */
-static void object_answer(struct api_call *call, const struct core_answer *answer, int status, render_object *render)
+void object_answer(struct api_call *call, const struct core_answer *answer, int status, render_object *render)
 {
     _cleanup_buf_ struct buf out = BUF_INIT(BUF_LIMIT_DEFAULT);
     struct render r = {.engine = answer->engine, .ids = call->api->ids, .arena = call_arena(call), .now = answer->now};
