@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/memory.h"
 #include "base/number.h"
+#include "base/str.h"
 #include "node/file.h"
 #include "node/guest_init.h"
 
@@ -29,6 +30,7 @@
 
 #define LOOK_MS 20
 #define CONTROL 3 /* descriptor of its first process */
+#define LINK_PREFIX "tsv" /* and the number of its first process */
 #define RESOLVERS_MAX ((size_t)64 << 10)
 
 /* ---- programs ---- */
@@ -189,22 +191,27 @@ static int mount_volume(const struct guest *g, size_t i, uint32_t users, struct 
 
 /* ---- network ---- */
 
+/* Fails where the node's last other machine ends meanwhile and takes the bridge along. */
+static int bridge_join(const char *bridge, const char *gateway, const char *link)
+{
+    TRY("ip", "link", "add", bridge, "type", "bridge");
+    TRY("ip", "address", "add", gateway, "dev", bridge);
+    int rc = RUN("ip", "link", "set", bridge, "up");
+    return rc ? rc : RUN("ip", "link", "set", link, "master", bridge, "up");
+}
+
 static int network_make(const struct guest *g, pid_t process, struct error *err)
 {
     const struct guest_network *n = &g->network;
     char pid[16], link[16], space[64], gateway[64], address[64];
-    snprintf(link, sizeof link, "tsv%d", (int)process);
+    snprintf(link, sizeof link, LINK_PREFIX "%d", (int)process);
     snprintf(pid, sizeof pid, "%d", (int)process);
     snprintf(space, sizeof space, "--net=/proc/%d/ns/net", (int)process);
     snprintf(gateway, sizeof gateway, "%s/24", n->gateway);
     snprintf(address, sizeof address, "%s/24", n->address);
-    TRY("ip", "link", "add", n->bridge, "type", "bridge");
-    TRY("ip", "address", "add", gateway, "dev", n->bridge);
-    int rc = RUN("ip", "link", "set", n->bridge, "up");
-    if (rc == 0)
-        rc = RUN("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", pid);
-    if (rc == 0)
-        rc = RUN("ip", "link", "set", link, "master", n->bridge, "up");
+    int rc = RUN("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", pid);
+    if (rc == 0 && (rc = bridge_join(n->bridge, gateway, link)))
+        rc = bridge_join(n->bridge, gateway, link);
     if (rc == 0)
         rc = RUN("nsenter", space, "ip", "address", "add", address, "dev", "eth0");
     if (rc == 0)
@@ -218,6 +225,14 @@ static int network_make(const struct guest *g, pid_t process, struct error *err)
     return rc ? error_set(err, rc, "its network %s on %s cannot be made", n->address, n->bridge) : 0;
 }
 
+/* Whether its machine has ended: the kernel takes such a link away only when it comes round to it. */
+static bool link_is_left(const char *link)
+{
+    int64_t process;
+    return strncmp(link, LINK_PREFIX, strlen(LINK_PREFIX)) == 0 && str_to_i64(str_from(link + strlen(LINK_PREFIX)), &process) &&
+           process > 0 && process <= INT_MAX && kill((pid_t)process, 0) < 0 && errno == ESRCH;
+}
+
 bool guest_bridge_remove(const char *bridge)
 {
     char path[PATH_MAX];
@@ -227,7 +242,10 @@ bool guest_bridge_remove(const char *bridge)
         return true;
     bool alone = true;
     for (const struct dirent *entry; (entry = readdir(members));)
-        alone &= entry->d_name[0] == '.';
+        if (link_is_left(entry->d_name))
+            TRY("ip", "link", "delete", entry->d_name);
+        else
+            alone &= entry->d_name[0] == '.';
     closedir(members);
     if (alone)
         TRY("ip", "link", "delete", bridge);
