@@ -191,6 +191,34 @@ static int mount_volume(const struct guest *g, size_t i, uint32_t users, struct 
 
 /* ---- network ---- */
 
+/* Whether its machine has ended, reaped or not: the kernel takes such a link away only when it comes round to it. */
+static bool link_is_left(const char *link)
+{
+    int64_t process;
+    char path[64], network[64];
+    if (strncmp(link, LINK_PREFIX, strlen(LINK_PREFIX)) || !str_to_i64(str_from(link + strlen(LINK_PREFIX)), &process))
+        return false;
+    snprintf(path, sizeof path, "/proc/%lld/ns/net", (long long)process);
+    return readlink(path, network, sizeof network) < 0 && (errno == ENOENT || errno == ESRCH);
+}
+
+/* Takes down the links of machines that have ended; how many others there are. */
+static size_t links_sweep(const char *bridge)
+{
+    char path[PATH_MAX];
+    size_t others = 0;
+    snprintf(path, sizeof path, "/sys/class/net/%s/brif", bridge);
+    DIR *members = opendir(path);
+    for (const struct dirent *entry; members && (entry = readdir(members));)
+        if (link_is_left(entry->d_name))
+            TRY("ip", "link", "delete", entry->d_name);
+        else
+            others += entry->d_name[0] != '.';
+    if (members)
+        closedir(members);
+    return others;
+}
+
 /* Fails where the node's last other machine ends meanwhile and takes the bridge along. */
 static int bridge_join(const char *bridge, const char *gateway, const char *link)
 {
@@ -209,6 +237,7 @@ static int network_make(const struct guest *g, pid_t process, struct error *err)
     snprintf(space, sizeof space, "--net=/proc/%d/ns/net", (int)process);
     snprintf(gateway, sizeof gateway, "%s/24", n->gateway);
     snprintf(address, sizeof address, "%s/24", n->address);
+    links_sweep(n->bridge); /* the address may have been such a machine's */
     int rc = RUN("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", pid);
     if (rc == 0 && (rc = bridge_join(n->bridge, gateway, link)))
         rc = bridge_join(n->bridge, gateway, link);
@@ -225,28 +254,9 @@ static int network_make(const struct guest *g, pid_t process, struct error *err)
     return rc ? error_set(err, rc, "its network %s on %s cannot be made", n->address, n->bridge) : 0;
 }
 
-/* Whether its machine has ended: the kernel takes such a link away only when it comes round to it. */
-static bool link_is_left(const char *link)
-{
-    int64_t process;
-    return strncmp(link, LINK_PREFIX, strlen(LINK_PREFIX)) == 0 && str_to_i64(str_from(link + strlen(LINK_PREFIX)), &process) &&
-           process > 0 && process <= INT_MAX && kill((pid_t)process, 0) < 0 && errno == ESRCH;
-}
-
 bool guest_bridge_remove(const char *bridge)
 {
-    char path[PATH_MAX];
-    snprintf(path, sizeof path, "/sys/class/net/%s/brif", bridge);
-    DIR *members = opendir(path);
-    if (members == NULL)
-        return true;
-    bool alone = true;
-    for (const struct dirent *entry; (entry = readdir(members));)
-        if (link_is_left(entry->d_name))
-            TRY("ip", "link", "delete", entry->d_name);
-        else
-            alone &= entry->d_name[0] == '.';
-    closedir(members);
+    bool alone = links_sweep(bridge) == 0;
     if (alone)
         TRY("ip", "link", "delete", bridge);
     return alone;
