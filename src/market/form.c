@@ -41,6 +41,17 @@ static void pack_alternative(const struct market_alternative *a, int64_t ratio, 
         pack_i64(out, amounts[i]);
 }
 
+/* The same key but for whose form it is. */
+static void form_key_of_tenant(struct str key, market_id tenant, struct buf *out)
+{
+    struct unpack in = unpack_from(key);
+    pack_u64(out, unpack_u64(&in));
+    pack_i64(out, unpack_i64(&in));
+    (void)unpack_u64(&in);
+    pack_u64(out, tenant);
+    buf_append_str(out, (struct str){key.data + in.at, key.size - in.at});
+}
+
 static void form_key(const struct market *m, const struct market_bid *bid, struct buf *out)
 {
     int64_t value = 0;
@@ -408,15 +419,20 @@ static uint32_t class_add(struct market *m, uint32_t form, uint32_t replicas)
     return slot;
 }
 
+static uint32_t class_of_key(struct market *m, struct str key, uint32_t replicas)
+{
+    uint32_t form = (uint32_t)str_map_get(&m->form_by_key, key);
+    if (form == 0)
+        form = form_add(m, key);
+    uint32_t class = (uint32_t)map_get(&m->class_by_form, class_name(form, replicas));
+    return class ? class : class_add(m, form, replicas);
+}
+
 uint32_t class_find(struct market *m, const struct market_bid *bid)
 {
     _cleanup_buf_ struct buf key = BUF_INIT(64 * 1024);
     form_key(m, bid, &key);
-    uint32_t form = (uint32_t)str_map_get(&m->form_by_key, buf_str(&key)), replicas = bid->roles[0].replicas_min;
-    if (form == 0)
-        form = form_add(m, buf_str(&key));
-    uint32_t class = (uint32_t)map_get(&m->class_by_form, class_name(form, replicas));
-    return class ? class : class_add(m, form, replicas);
+    return class_of_key(m, buf_str(&key), bid->roles[0].replicas_min);
 }
 
 void class_release(struct market *m, uint32_t slot)
@@ -447,6 +463,44 @@ void class_touch(struct market *m, uint32_t class)
     m->touched[m->touched_count++] = class;
 }
 
+/* ---- a tenant's first node of its own ----------------------------------------------------------------------------- */
+
+static void bid_reclass(struct market *m, uint32_t bid, market_id tenant)
+{
+    struct bid *b = &m->bids[bid];
+    uint32_t before = b->class, replicas = m->classes[before].replicas;
+    bool waits = b->waiting, on_curve = b->on_curve;
+    _cleanup_buf_ struct buf key = BUF_INIT(64 * 1024);
+    form_key_of_tenant(buf_str(&class_form(m, &m->classes[before])->key), tenant, &key);
+    if (waits)
+        bid_dequeue(m, bid);
+    if (on_curve)
+        ladder_remove(m, bid);
+    b->class = class_of_key(m, buf_str(&key), replicas);
+    m->classes[b->class].bids++;
+    m->classes[before].bids--;
+    class_release(m, before);
+    if (on_curve)
+        ladder_add(m, bid);
+    if (waits)
+        bid_wait(m, bid);
+}
+
+void bids_reclass(struct market *m)
+{
+    struct map owned = {0};
+    for (uint32_t i = 1; i < m->pool_count; i++)
+        if (m->pools[i].sample.only_tenant)
+            map_set(&owned, m->pools[i].sample.only_tenant, 1);
+    for (uint32_t i = 1; i < m->bid_count && owned.count; i++) {
+        const struct bid *b = &m->bids[i];
+        market_id tenant = m->tenants[b->tenant].id;
+        if (b->id && map_get(&owned, tenant) && class_form(m, &m->classes[b->class])->tenant != tenant)
+            bid_reclass(m, i, tenant);
+    }
+    map_fini(&owned);
+}
+
 /* ---- after pools appeared -------------------------------------------------------------------------------------- */
 
 static void curves_clear(struct market *m)
@@ -465,6 +519,8 @@ void forms_refresh(struct market *m)
 {
     if (m->forms_version == m->pools_version + 1)
         return;
+    if (m->forms_version) /* of a snapshot the trees do not stand yet */
+        bids_reclass(m);
     m->forms_version = m->pools_version + 1;
     curves_clear(m);
     for (uint32_t i = 1; i < m->form_count; i++) {

@@ -456,6 +456,8 @@ bool form_restore(struct market *m, uint32_t slot, struct str key);
 void class_index(struct market *m, uint32_t class);
 void class_release(struct market *m, uint32_t class); /* dropped where no bid has it */
 void class_touch(struct market *m, uint32_t class);
+/* Bids of a tenant that has nodes of its own by now, and had none when they came, may use those. */
+void bids_reclass(struct market *m);
 /* After pools appeared: lines and curves anew. */
 void forms_refresh(struct market *m);
 void curve_fini(struct curve *c);

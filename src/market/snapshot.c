@@ -585,6 +585,7 @@ static void maps_build(struct market *m)
             class_head_changed(m, i);
             class_tried(m, i);
         }
+    bids_reclass(m); /* changes nothing but in what older versions wrote */
     for (uint32_t i = 1; i < m->lease_count; i++) {
         const struct lease *l = &m->leases[i];
         if ((l->state == LEASE_ASSIGNED || l->state == LEASE_RUNNING) && !l->firm)
