@@ -237,10 +237,14 @@ void settle_credits(struct market *m)
 
 /* ---- budgets -------------------------------------------------------------------------------------------------------- */
 
-/* What it may cost until it is gone, if it is told at the next tick. */
+/* What it may cost until it is gone: once it was told, or if it is told at the next tick. */
 static udollar lease_run_out(const struct market *m, const struct lease *l)
 {
     time_ms span = m->settings[SETTING_TICK_MS] + m->bids[l->bid].notice + m->settings[SETTING_KILL_MS];
+    if (l->state == LEASE_NONE)
+        return 0;
+    if (l->state == LEASE_VACATING)
+        span = MAX(l->vacate_by - m->now, 0);
     int128 rate = (int128)l->limit_rate + l->transfer_rate;
     if (l->currency == CURRENCY_CREDITS)
         rate = rate * l->exchange / 1000;
@@ -288,6 +292,7 @@ static void purse_watch(struct market *m, uint32_t tenant, enum market_currency 
             return;
         needed -= lease_run_out(m, &m->leases[least]);
         lease_preempt(m, least, RELEASE_BUDGET, NULL);
+        needed += lease_run_out(m, &m->leases[least]); /* its notice costs, too */
     }
 }
 
