@@ -489,6 +489,8 @@ void tree_remove(struct market *m, uint32_t *root, uint32_t bid);
 uint32_t tree_first(const struct market *m, uint32_t root);
 /* The first but for this bid, which is in the tree; 0 where it stands there alone. */
 uint32_t tree_first_but(const struct market *m, uint32_t root, const struct bid *bid);
+/* The one with so many before it; 0 where there are not as many. */
+uint32_t tree_at(const struct market *m, uint32_t root, uint32_t index);
 /* How many have a limit strictly above `limit`. */
 uint64_t tree_above(const struct market *m, uint32_t root, int64_t limit);
 /* How many stand before this bid. */
@@ -553,6 +555,7 @@ struct plan {
     udollar noted_price; /* a free site was refused by the menu alone: the post that admits it … */
     uint32_t noted_pool; /* … of this pool; 0 = none */
     bool is_protected;   /* what stands in the way may not be moved by price */
+    bool is_dear;        /* free, at asks above the price that the bid waits for */
 };
 void plan_fini(struct plan *plan);
 void site_fini(struct site *site);

@@ -142,6 +142,29 @@ static void plan_dear(const struct market *m, const struct candidate *c, const s
     if (dear.cheapest)
         ret->site = TAKE(dear.site);
     site_fini(&dear.site);
+    ret->is_dear = ret->site.count > 0;
+}
+
+/* Who is large pays entries of its own: of the sites that are let in the one that leaves it most. For the
+ * others the first one does, they leave all the same. */
+static void plan_large(const struct market *m, const struct candidate *c, const struct option *options, uint32_t count,
+                       struct plan *ret)
+{
+    int64_t most = -1;
+    for (uint32_t i = 0; i < count; i++) {
+        struct plan here = {0};
+        bool found = plan_at(m, c, options[i].line, &here);
+        if (found && here.site.limit_rate - here.site.rate > most) {
+            plan_fini(ret);
+            *ret = here;
+            most = ret->site.limit_rate - ret->site.rate;
+        } else if (found) {
+            plan_fini(&here);
+        } else if (ret->site.count == 0 && here.noted_pool) {
+            ret->noted_pool = here.noted_pool;
+            ret->noted_price = here.noted_price;
+        }
+    }
 }
 
 static void plan_free(const struct market *m, const struct candidate *c, struct option *options, struct plan *ret)
@@ -154,7 +177,10 @@ static void plan_free(const struct market *m, const struct candidate *c, struct 
                 .expected = mul_checked(candidate_net(c, line) - m->pools[line->pool].post, candidate_units(c, line))};
     }
     sort(options, count, sizeof *options, option_compare, NULL);
-    for (uint32_t i = 0; i < count && ret->site.count == 0; i++)
+    bool is_large = m->tenants[c->tenant_slot].block_count > 0;
+    if (is_large)
+        plan_large(m, c, options, count, ret);
+    for (uint32_t i = 0; i < count && ret->site.count == 0 && !is_large; i++)
         plan_at(m, c, options[i].line, ret);
     if (ret->site.count == 0 && ret->noted_pool == 0)
         plan_dear(m, c, options, count, ret);
@@ -200,6 +226,23 @@ static void plan_evict(const struct market *m, struct scratch *s, const struct c
     xfree(options);
 }
 
+/* So dear a site is left for one that others have to leave first where that costs less: as if it could not stand
+ * on the dear one at all. */
+static void plan_dear_evict(const struct market *m, struct scratch *s, const struct candidate *c, struct plan *ret)
+{
+    struct candidate eager = *c;
+    struct plan other = {0};
+    eager.urgent = true; /* at the asks there, too */
+    plan_evict(m, s, &eager, &other);
+    bool better = other.site.count && other.site.limit_rate - other.site.rate > ret->site.limit_rate - ret->site.rate;
+    if (better) {
+        plan_fini(ret);
+        *ret = other;
+    } else {
+        plan_fini(&other);
+    }
+}
+
 static void plan_once(const struct market *m, struct scratch *s, const struct candidate *c, struct plan *ret)
 {
     *ret = (struct plan){0};
@@ -216,6 +259,8 @@ static void plan_once(const struct market *m, struct scratch *s, const struct ca
     }
     if (ret->site.count == 0)
         plan_evict(m, s, c, ret);
+    else if (ret->is_dear)
+        plan_dear_evict(m, s, c, ret);
 }
 
 /* A tight start goes where it starts in time; else it is a bid like any other. */
