@@ -125,6 +125,19 @@ uint32_t tree_first_but(const struct market *m, uint32_t root, const struct bid 
     return bid->right ? tree_first(m, bid->right) : before;
 }
 
+uint32_t tree_at(const struct market *m, uint32_t root, uint32_t index)
+{
+    while (root) {
+        uint32_t left = m->bids[m->bids[root].left].tree_count;
+        if (index == left)
+            return root;
+        bool before = index < left;
+        root = before ? m->bids[root].left : m->bids[root].right;
+        index -= before ? 0 : left + 1;
+    }
+    return 0;
+}
+
 uint64_t tree_above(const struct market *m, uint32_t root, int64_t value)
 {
     uint64_t count = 0;

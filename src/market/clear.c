@@ -201,6 +201,35 @@ static void hopes_end(const struct market *m, struct hopes *h, uint32_t pool)
         h->count = 0;
 }
 
+#define FOLLOWERS_MAX 8
+
+static time_ms bid_stay(const struct market *m, const struct bid *b)
+{
+    return MAX(bid_term(m, b), bid_minimum_run(m, b)) + b->notice;
+}
+
+/* Beside what is sold of a pool, or held there, who is gone earlier fits where the head of its class does not. */
+static bool followers_try(struct market *m, uint32_t class, uint32_t line)
+{
+    uint32_t root = m->classes[class].waiting;
+    time_ms least = bid_stay(m, &m->bids[tree_first(m, root)]);
+    for (uint32_t i = 1; i <= FOLLOWERS_MAX && i < m->bids[root].tree_count; i++) {
+        uint32_t bid = tree_at(m, root, i);
+        if (bid_stay(m, &m->bids[bid]) >= least)
+            continue;
+        least = bid_stay(m, &m->bids[bid]);
+        struct candidate c = bid_candidate(m, &m->bids[bid]);
+        struct plan plan = {0};
+        bool found = plan_at(m, &c, &c.form->lines[line], &plan);
+        if (found)
+            bid_place(m, bid, &plan);
+        plan_fini(&plan);
+        if (found)
+            return true;
+    }
+    return false;
+}
+
 /* Tries the best hope and drops it, or puts it back with the class's next head. */
 static void hope_try(struct market *m, struct hopes *h)
 {
@@ -217,14 +246,17 @@ static void hope_try(struct market *m, struct hopes *h)
         uint32_t bid = tree_first(m, m->classes[class].waiting);
         struct candidate c = bid_candidate(m, &m->bids[bid]);
         struct plan plan = {0};
+        uint32_t pool = c.form->lines[line].pool;
         bool found = plan_at(m, &c, &c.form->lines[line], &plan);
         if (found)
             bid_place(m, bid, &plan);
         else
             note(m, &plan);
         plan_fini(&plan);
+        if (!found && (m->pools[pool].claims || m->pools[pool].holds))
+            found = followers_try(m, class, line);
         if (found) {
-            hopes_end(m, h, c.form->lines[line].pool);
+            hopes_end(m, h, pool);
             return;
         }
     }

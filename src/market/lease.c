@@ -363,6 +363,8 @@ static void placement_gone(struct market *m, uint32_t lease, uint32_t i)
         return;
     node_lease_remove(&m->nodes[l->nodes[i]], lease);
     m->nodes[l->nodes[i]].vacating--;
+    struct pool *p = &m->pools[l->pool];
+    p->dirty |= p->claims || p->holds; /* gone early: who would have been late beside what is sold of it may start now */
     node_unblock(m, l->nodes[i]);
 }
 
