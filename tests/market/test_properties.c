@@ -123,7 +123,13 @@ static const uint64_t once_seeds[] = {
     316, 1781,           /* a term that ended between ticks spent more than its budget */
 };
 static const uint64_t still_seeds[] = {SEED_STILL + 253}; /* why: below the next of its class it stands behind it */
-static const uint64_t deadline_seeds[] = {SEED_DEADLINE + 804}; /* the same */
+static const uint64_t deadline_seeds[] = {
+    SEED_DEADLINE + 804,                      /* the same */
+    SEED_DEADLINE + 540, SEED_DEADLINE + 609, /* who left before its notice was over made room beside what was sold, and nobody looked */
+    SEED_DEADLINE + 524, 3000366,             /* a large tenant took the first site that was let in, not its best */
+    SEED_DEADLINE + 332,                      /* the guide of a pool where nothing is usable */
+    3000002,                                  /* what a notice costs was not counted against a budget */
+};
 static const uint64_t restored_seeds[] = {271, 759, 991, 1274, 1343}; /* ties under a heap that moved */
 static const uint64_t reversed_seeds[] = {168, 308}; /* two ends of one workload in a batch */
 
