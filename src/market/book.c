@@ -249,6 +249,7 @@ void bid_dequeue(struct market *m, uint32_t bid)
         class_head_changed(m, b->class);
     }
     b->parked = b->waiting = false;
+    starve_end(m, bid);
 }
 
 void bid_drop(struct market *m, uint32_t bid)
@@ -259,6 +260,7 @@ void bid_drop(struct market *m, uint32_t bid)
         ladder_remove(m, bid);
     if (b->promise)
         promise_free(m, bid);
+    starve_end(m, bid);
     map_remove(&m->bid_by_id, b->id);
     xfree(b->limits);
     *b = (struct bid){0};

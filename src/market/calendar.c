@@ -38,6 +38,7 @@ void calendar_run(struct market *m)
     }
     time_ms begins = reservations_run(m);
     begins = MIN(begins, promises_run(m));
+    begins = MIN(begins, starve_run(m));
     m->calendar->due = MIN(begins, claims_run(m));
 }
 
@@ -232,8 +233,8 @@ static bool slots_hold(const struct market *m)
     bool ok = k->claim_count > 0 && k->reservation_count > 0 && k->pool_count <= m->pool_count;
     for (uint32_t i = 1; ok && i < k->claim_count; i++) {
         const struct claim *c = &k->claims[i];
-        ok = c->kind <= CLAIM_DEADLINE && c->pool < m->pool_count && c->lent <= c->count && (c->kind == CLAIM_NONE || c->pool) &&
-             c->of < (c->kind == CLAIM_DEADLINE ? m->bid_count : k->reservation_count);
+        ok = c->kind <= CLAIM_STARVING && c->pool < m->pool_count && c->lent <= c->count && (c->kind == CLAIM_NONE || c->pool) &&
+             c->of < (c->kind == CLAIM_RESERVATION ? k->reservation_count : m->bid_count) && (c->kind != CLAIM_STARVING || m->bids[c->of].waiting);
         for (uint32_t j = 0; ok && j < c->count; j++)
             ok = c->nodes[j] > 0 && c->nodes[j] < m->node_count;
     }
@@ -256,6 +257,7 @@ bool calendar_unpack(struct market *m, struct unpack *in, bool promises)
     for (uint32_t i = 1; i < m->calendar->claim_count; i++)
         if (m->calendar->claims[i].kind)
             claim_index(m, i, true);
+    starve_index(m);
     for (uint32_t i = 1; i < m->calendar->reservation_count; i++)
         map_set(&m->calendar->reservation_by_id, m->calendar->reservations[i].id, i);
     return true;
@@ -280,6 +282,7 @@ void calendar_check(const struct market *m)
     uint32_t live = 0;
     for (uint32_t i = 1; i < k->claim_count; i++) {
         live += k->claims[i].kind != CLAIM_NONE;
+        CHECK(k->claims[i].kind != CLAIM_STARVING || m->bids[k->claims[i].of].block == i);
         if (k->claims[i].kind)
             check_claim(m, i);
     }

@@ -14,7 +14,7 @@
 #define FORWARD_SLOTS (FORWARD_QUARTERS + 144) /* then hours: a week in all */
 #define FORWARD_HOURS 168 /* of a week */
 
-enum claim_kind { CLAIM_NONE, CLAIM_RESERVATION, CLAIM_DEADLINE };
+enum claim_kind { CLAIM_NONE, CLAIM_RESERVATION, CLAIM_DEADLINE, CLAIM_STARVING };
 
 struct claim {
     enum claim_kind kind;
@@ -164,6 +164,11 @@ void reservations_tick(struct market *m);
 /* Slots that begin and end, and bids that may run in them. Returns when to look again. */
 time_ms reservations_run(struct market *m);
 uint32_t reservation_find(const struct market *m, market_id id);
+
+/* ---- starve.c ------------------------------------------------------------------------------------------------- */
+
+/* Blocks that begin or are not wanted any more. Returns when to look again. */
+time_ms starve_run(struct market *m);
 
 /* ---- promise.c ---------------------------------------------------------------------------------------------- */
 

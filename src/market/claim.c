@@ -500,7 +500,7 @@ time_ms claims_run(struct market *m)
 {
     time_ms due = TIME_NEVER;
     for (uint32_t i = 1; i < m->calendar->claim_count; i++) {
-        if (m->calendar->claims[i].kind == CLAIM_NONE)
+        if (m->calendar->claims[i].kind == CLAIM_NONE || m->calendar->claims[i].kind == CLAIM_STARVING) /* nobody is sent away for it */
             continue;
         claim_mend(m, i);
         const struct claim *c = &m->calendar->claims[i];

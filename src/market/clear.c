@@ -15,7 +15,7 @@ struct candidate bid_candidate(const struct market *m, const struct bid *b)
     return (struct candidate){.form = class_form(m, c), .replicas = c->replicas, .tenant = m->tenants[b->tenant].id,
         .limit = b->limit, .limits = b->limits, .notice = b->notice, .minimum_run = bid_minimum_run(m, b),
         .startup = b->preemptions ? b->startup : 0, .term = bid_term(m, b), .urgent = b->urgent, .tenant_slot = b->tenant, .credits = b->credits,
-        .placeholder = promise_claim(m, b), .tier = b->tier};
+        .placeholder = b->block ? b->block : promise_claim(m, b), .tier = b->tier};
 }
 
 time_ms bid_term(const struct market *m, const struct bid *b)

@@ -121,6 +121,21 @@ market_id market_node_pool(const struct market *m, market_id node)
     return slot ? m->pools[m->nodes[slot].pool].id : 0;
 }
 
+market_id market_node_block(const struct market *m, market_id node, time_ms *ret_from)
+{
+    uint32_t slot = (uint32_t)map_get(&m->node_by_id, node);
+    market_id bid = 0;
+    for (uint32_t i = 1; i < m->calendar->claim_count && claims_stand_on(m, slot); i++) {
+        const struct claim *c = &m->calendar->claims[i];
+        for (uint32_t j = 0; j < c->count && c->kind == CLAIM_STARVING; j++)
+            if (c->nodes[j] == slot) {
+                bid = m->bids[c->of].id;
+                *ret_from = c->from;
+            }
+    }
+    return bid;
+}
+
 /* ---- quote ------------------------------------------------------------------------------------------- */
 
 /* The line whose posted price is lowest for the whole bid. */
@@ -422,7 +437,7 @@ static enum market_obstacle obstacle(const struct market *m, const struct bid *b
     struct candidate c = bid_candidate(m, b);
     if (!candidate_affords(m, &c))
         return OBSTACLE_FORWARD;
-    if (is_protected)
+    if (is_protected || b->block)
         return OBSTACLE_PROTECTED;
     if (why->free_milli >= why->needed_milli && (m->pools[why->pool].claims || m->pools[why->pool].holds) && !why->has_limit)
         return OBSTACLE_HELD;
@@ -461,6 +476,9 @@ bool market_why(const struct market *m, market_id bid, struct market_why *ret)
         why_limit(m, b, ret);
     if (b->earliest > m->now)
         ret->soonest = b->earliest;
+    ret->starving = b->block != 0;
+    if (b->block)
+        ret->soonest = MIN(ret->soonest, MAX(m->calendar->claims[b->block].from, m->now));
     if (bid_term(m, b) && ret->pool)
         ret->forward = forward_price(m, (uint32_t)ret->pool, m->now, m->now + bid_term(m, b));
     ret->obstacle = obstacle(m, b, ret, has_node, is_protected);

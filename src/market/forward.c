@@ -117,7 +117,7 @@ static void curves_sell(struct market *m)
     struct calendar *k = m->calendar;
     for (uint32_t i = 1; i < k->claim_count; i++) {
         const struct claim *c = &k->claims[i];
-        if (c->kind)
+        if (c->kind && c->kind != CLAIM_STARVING)
             sold_add(&k->pools[c->pool], c->from, c->to, mul_checked(c->replica_milli, c->count));
     }
     for (uint32_t i = 1; i < m->lease_count; i++) {

@@ -230,6 +230,8 @@ static void lease_await(struct market *m, uint32_t lease)
 
 void lease_open(struct market *m, uint32_t bid, struct plan *plan)
 {
+    starve_end(m, bid);
+    m->classes[m->bids[bid].class].starved = 0;
     for (uint32_t i = 0; i < plan->site.victim_count; i++)
         if (m->leases[plan->site.victims[i]].fresh)
             lease_withdraw(m, plan->site.victims[i]);

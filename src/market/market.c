@@ -306,6 +306,7 @@ static void tick(struct market *m)
     lease_tick(m);
     settle_budgets(m);
     parked_release(m);
+    starve_tick(m);
     for (uint32_t i = 1; i < m->pool_count; i++)
         m->pools[i].dirty = true;
 }

@@ -652,6 +652,8 @@ uint64_t market_digest(const struct market *m);
 bool market_gap(const struct market *m, udollar *ret_surplus, udollar *ret_bound);
 /* What a tenant was charged so far, refunds taken off. */
 udollar market_spent(const struct market *m, market_id tenant);
+/* The starving gang that the node comes free for, and when price may have all of its block; 0 = none. */
+market_id market_node_block(const struct market *m, market_id node, time_ms *ret_from);
 /* What is free on a node; false where there is no such node. */
 bool market_node_free(const struct market *m, market_id node, struct market_amounts *ret);
 /* The pool that a node stands in, up or down; 0 where there is no such node. */

@@ -157,6 +157,7 @@ struct class {
     bool failed;      /* a head of this value did not start */
     bool touched;     /* to be looked at in this batch */
     uint8_t misses;   /* ticks in a row at which it was tried in vain: it is tried less often */
+    uint32_t starved; /* ticks in a row at which its head, a gang, paid the menu and did not start */
     int64_t failed_value;
 };
 
@@ -284,6 +285,7 @@ struct bid {
     uint32_t class, lease, attempt;
     uint32_t reserved; /* the reservation that it runs in; 0 = none */
     uint32_t promise;  /* of a deadline; 0 = it has none */
+    uint32_t block;    /* a claim: nodes that come together for it, as it starves; 0 = none */
     time_ms earliest;  /* its window opens then */
     uint32_t tier;     /* of a tight start; 0 = none */
     uint32_t left, right; /* tree of its class */
@@ -654,6 +656,15 @@ void promise_end(struct market *m, uint32_t bid);    /* from here on it is an or
 void promise_free(struct market *m, uint32_t bid);   /* it leaves the book */
 /* What its lease pays in its placeholder. */
 int64_t promise_rate(const struct market *m, const struct lease *l);
+
+/* ---- starve.c: gangs whose place never comes together -------------------------------------------------------------------- */
+
+/* At a tick, by the new menu: who starves, and where its nodes come together first. */
+void starve_tick(struct market *m);
+/* It starts, or leaves the book: nothing is kept for it. */
+void starve_end(struct market *m, uint32_t bid);
+/* After a snapshot. */
+void starve_index(struct market *m);
 
 /* ---- headroom.c: tight starts (headroom.h) ---------------------------------------------------------------------------------- */
 

@@ -6,10 +6,11 @@
 #include "market/calendar.h"
 #include "market/headroom.h"
 
-#define SNAPSHOT_FORMAT 9
+#define SNAPSHOT_FORMAT 10
 #define SNAPSHOT_FORMAT_LEAST 6 /* without bids that their owners hold */
 #define SNAPSHOT_FORMAT_PROMISES 8 /* from here on with deadlines and windows */
 #define SNAPSHOT_FORMAT_TIERS 9    /* … and subscriptions to tiers, at the end */
+#define SNAPSHOT_FORMAT_STARVING 10 /* … and classes that count how long they starve */
 
 struct codec {
     struct buf *out; /* NULL: reading */
@@ -337,6 +338,8 @@ static void code_class(struct codec *c, struct market *m, uint32_t slot)
     uint32_t misses = k->misses;
     code_u32(c, &misses);
     k->misses = (uint8_t)misses;
+    if (c->format >= SNAPSHOT_FORMAT_STARVING)
+        code_u32(c, &k->starved);
     if (c->in && (k->form >= m->form_count || (k->form && m->forms[k->form].alternative_count == 0)))
         c->in->bad = true;
 }

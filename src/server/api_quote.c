@@ -273,6 +273,8 @@ static void obstacle_sentence(const struct market_why *why, const char *unit, st
         return;
     case OBSTACLE_PROTECTED:
         buf_append_text(out, "The place is held by firm work, or by work inside its minimum run.");
+        if (why->starving)
+            buf_append_text(out, " A block of nodes is being freed for it.");
         return;
     case OBSTACLE_CONTIGUITY:
         buf_append_text(out, "Enough is free, but not together: ");
@@ -289,9 +291,7 @@ static void obstacle_sentence(const struct market_why *why, const char *unit, st
         return;
     case OBSTACLE_HELD:
         buf_append_text(out,
-                        why->starving
-                            ? "A block of nodes is being freed for it."
-                            : "Enough is free, but held for others: headroom or a promised slot.");
+                        "Enough is free, but held for others: headroom, a promised slot, or the nodes of a gang that waited long.");
         return;
     case OBSTACLE_FORWARD:
         buf_append_text(out, "The forward price of its term, ");

@@ -139,7 +139,7 @@ static bool why_field(struct scenario *s, const struct track *t, struct str fiel
 {
     struct market_why why = {0};
     if (!str_is(field, "go_live") && !str_is(field, "soonest") && !str_is(field, "ahead") &&
-        !str_is(field, "has_limit") && !str_is(field, "holder_limit"))
+        !str_is(field, "has_limit") && !str_is(field, "holder_limit") && !str_is(field, "starving"))
         return false;
     if (!market_why(s->w->m, t->id, &why))
         scenario_fail(s, "%s is not in the book", name_text(&s->w->names, t->id));
@@ -149,6 +149,8 @@ static bool why_field(struct scenario *s, const struct track *t, struct str fiel
         *ret = why.soonest == TIME_NEVER ? -(number)ONE : (number)(why.soonest - s->w->now) * 1000;
     else if (str_is(field, "ahead"))
         *ret = (number)why.ahead * ONE;
+    else if (str_is(field, "starving"))
+        *ret = why.starving ? ONE : 0;
     else if (str_is(field, "holder_limit"))
         *ret = why.holder_limit;
     else

@@ -56,6 +56,14 @@ static bool replica_fits(const struct plot *p, const struct market_amounts *a)
     return false;
 }
 
+/* It comes free for a gang that starves: who would not be gone in time does not start there. */
+static bool model_is_blocked(const struct world *w, const struct plot *p, const struct track *t)
+{
+    time_ms from;
+    market_id gang = market_node_block(w->m, p->spec.id, &from);
+    return gang && gang != t->id;
+}
+
 /* The cheapest asks, µ$ × milli-units an hour, at which all replicas stand together at the place of
  * this node; −1 where they do not fit. */
 static int64_t asks_beside(const struct world *w, const struct track *t, size_t alternative,
@@ -69,7 +77,7 @@ static int64_t asks_beside(const struct world *w, const struct track *t, size_t 
         const struct plot *p = &w->plots[i];
         if (!model_node_of_pool(&p->spec, &g->view) ||
             model_place(&p->spec, a->level) != model_place(at, a->level) ||
-            !replica_fits(p, &a->choices[0].amounts) || model_is_held(w, p))
+            !replica_fits(p, &a->choices[0].amounts) || model_is_held(w, p) || model_is_blocked(w, p, t))
             continue;
         udollar ask = p->spec.ask;
         for (uint32_t k = 0; k < count; k++)
