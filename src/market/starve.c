@@ -9,7 +9,8 @@
 #include "market/calendar.h"
 
 #define POOL_SHARE 20 /* of a pool's units, one part at most */
-#define TRIES_MAX 4   /* classes that are tried at a tick: finding a time is a search */
+#define TRIES_MAX 1   /* classes that are tried at a tick, */
+#define LINES_MAX 4   /* and pools that each looks at: finding a time is a search */
 
 void starve_end(struct market *m, uint32_t bid)
 {
@@ -151,12 +152,14 @@ static bool starve_try(struct market *m, uint32_t class)
     struct candidate c = bid_candidate(m, &m->bids[bid]);
     struct site best = {0};
     time_ms from = TIME_NEVER;
-    for (uint32_t i = 0; i < c.form->used_count; i++) {
+    uint32_t looks = 0;
+    for (uint32_t i = 0; i < c.form->used_count && looks < LINES_MAX; i++) {
         const struct line *line = &c.form->lines[i];
         struct site site = {0};
         if (!is_gang(c.form, k, line) || !pays(m, &c, line) || pool_is_taken(m, line->pool) ||
             candidate_units(&c, line) > m->pools[line->pool].units_milli / POOL_SHARE)
             continue;
+        looks++;
         time_ms at = earliest(m, &c, line, &site);
         if (at < from) {
             site_fini(&best);
