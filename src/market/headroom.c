@@ -289,6 +289,26 @@ void headroom_build(struct market *m)
                     hold_in_pool(m, pool, i);
 }
 
+bool headroom_settle(struct market *m)
+{
+    struct headroom *h = m->headroom;
+    uint32_t count = h->hold_count;
+    struct hold *before = xcalloc(count + 1, sizeof *before);
+    if (count)
+        memcpy(before, h->holds, count * sizeof *before);
+    headroom_build(m);
+    bool freed = false;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct node *n = &m->nodes[before[i].node];
+        if (n->first_hold || n->room.units <= 0)
+            continue;
+        m->pools[n->pool].dirty = true;
+        freed = true;
+    }
+    xfree(before);
+    return freed;
+}
+
 void headroom_used(struct market *m, uint32_t lease)
 {
     const struct subscription *s = &m->headroom->subscriptions[m->leases[lease].subscription];
@@ -349,7 +369,7 @@ void headroom_run(struct market *m)
     struct headroom *h = m->headroom;
     if (h->live == 0 && h->hold_count == 0)
         return;
-    headroom_build(m);
+    headroom_settle(m);
     bool displaced = false;
     for (uint32_t i = 1; i < h->subscription_count && m->ticked; i++)
         for (uint32_t pool = 1; pool < m->pool_count && wanted(&h->subscriptions[i]) > 0; pool++)

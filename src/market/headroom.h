@@ -53,6 +53,8 @@ struct headroom *headroom_new(void);
 void headroom_free(struct headroom *h);
 /* Where the holds stand, anew. */
 void headroom_build(struct market *m);
+/* The same; where a node is not held any more and something of it is free its pool is dirty: true where there is one. */
+bool headroom_settle(struct market *m);
 /* The same before a clearing; at a tick, what displaces for it leaves. */
 void headroom_run(struct market *m);
 /* Prices and credits of the tick, after the menu. */

@@ -543,6 +543,8 @@ void market_apply(struct market *m, time_ms now, const struct market_command *co
     headroom_run(m);
     if (m->settings[SETTING_HOLD] == 0)
         clear_batch(m);
+    if (m->settings[SETTING_HOLD] == 0 && m->headroom->live && headroom_settle(m))
+        pools_refill(m);
     clear_finish(m);
     if (m->headroom->live)
         headroom_build(m);

@@ -87,6 +87,9 @@ static void check_rebuilt(struct world *w, const struct market_subscription_view
                    (long long)s->used_milli, (long long)s->units_milli);
     for (size_t i = 0; i < w->plot_count && !s->unpaid; i++) {
         const struct plot *p = &w->plots[i];
+        time_ms from;
+        if (market_node_block(w->m, p->spec.id, &from))
+            continue;
         if (missing >= 1000 && p->up && !p->draining && !model_is_held(w, p) && p->units_milli == 0 && model_choice_matches(&s->choice, &p->spec))
             world_fail(w, "invariant 39: %s lacks %lld units of its headroom, and %s is free", NAME(w, s->tenant), (long long)missing,
                        NAME(w, p->spec.id));

@@ -114,7 +114,7 @@ static void tell(bool good, const char *what, uint64_t count)
     bad += !good;
 }
 
-/* Beyond the first ones: seeds that once showed something, at 120 steps (at rest 60, with deadlines 150). */
+/* Beyond the first ones: seeds that once showed something, at 120 steps (at rest 60, with deadlines and the like 150). */
 static const uint64_t once_seeds[] = {
     300, 343, 892, 1140, /* a further SKU made a quote dearer */
     29, 84, 167, 1433,   /* a lost contact took back the menu charge of its last seconds, not what went to victims */
@@ -129,6 +129,8 @@ static const uint64_t deadline_seeds[] = {
     SEED_DEADLINE + 524, 3000366,             /* a large tenant took the first site that was let in, not its best */
     SEED_DEADLINE + 332,                      /* the guide of a pool where nothing is usable */
     3000002,                                  /* what a notice costs was not counted against a budget */
+    SEED_TIERS + 112, SEED_TIERS + 143, SEED_TIERS + 408, SEED_TIERS + 453, /* what was held moved to another node, and nobody looked at the one that came free */
+    SEED_TIERS + 397, SEED_TIERS + 429,       /* a tight start in time where only more SKUs let it have one */
 };
 static const uint64_t restored_seeds[] = {271, 759, 991, 1274, 1343}; /* ties under a heap that moved */
 static const uint64_t reversed_seeds[] = {168, 308}; /* two ends of one workload in a batch */
