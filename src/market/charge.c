@@ -204,6 +204,19 @@ static void displacement_pass(struct market *m, uint32_t lease)
     }
 }
 
+void charge_owed_cut(struct market *m, uint32_t lease)
+{
+    const struct lease *victim = &m->leases[lease];
+    const struct bid *b = &m->bids[victim->bid];
+    udollar most = MAX(victim->booked - whole_of(victim, victim->kept_sum), 0);
+    for (uint32_t i = 1; i < m->lease_count && victim->state == LEASE_VACATING; i++)
+        for (uint32_t j = 0; j < m->leases[i].owed_count; j++) {
+            struct owed *o = &m->leases[i].owed[j];
+            if (o->bid == b->id && o->attempt == b->attempt)
+                o->amount = MAX(MIN(o->amount, most), o->paid);
+        }
+}
+
 void charge_displaced_end(struct market *m, uint32_t lease)
 {
     struct lease *l = &m->leases[lease];

@@ -393,7 +393,7 @@ void evict_at(const struct market *m, struct scratch *s, const struct candidate 
     const struct pool *p = &m->pools[line->pool];
     enum market_level level = c->form->alternatives[line->alternative].level;
     struct candidate own = *c;
-    own.subscription = headroom_entitles(m, c, line);
+    own.subscription = headroom_entitles(m, c, line, 0);
     struct walk w = {.m = m, .s = s, .c = &own, .line = line, .p = p, .level = level,
         .replica = {.amounts = c->form->choices[line->alternative].amounts, .units_milli = line->replica_milli}, .replicas = level == LEVEL_NODE ? 1 : c->replicas,
         .value = mul_checked(candidate_net(c, line), candidate_units(c, line))};

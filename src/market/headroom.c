@@ -53,17 +53,23 @@ time_ms headroom_time(const struct market *m, uint32_t subscription)
     return headroom_start(m, m->headroom->subscriptions[subscription].tier);
 }
 
-uint32_t headroom_entitles(const struct market *m, const struct candidate *c, const struct line *line)
+static int entitled_compare(const struct headroom *h, uint32_t a, uint32_t b)
+{
+    int c = COMPARE(h->subscriptions[a].tier, h->subscriptions[b].tier);
+    return c ? c : COMPARE(a, b);
+}
+
+uint32_t headroom_entitles(const struct market *m, const struct candidate *c, const struct line *line, uint32_t after)
 {
     const struct headroom *h = m->headroom;
     int64_t units = c->tier ? candidate_units(c, line) : 0;
     uint32_t best = 0;
     for (uint32_t i = 1; c->tier && i < h->subscription_count; i++) {
         const struct subscription *s = &h->subscriptions[i];
-        if (s->tenant == 0 || s->tenant != c->tenant_slot || s->tier < c->tier || s->unpaid ||
+        if ((after && entitled_compare(h, i, after) <= 0) || s->tenant == 0 || s->tenant != c->tenant_slot || s->tier < c->tier || s->unpaid ||
             s->used_milli + units > s->units_milli || !subscription_matches(s, &m->pools[line->pool]))
             continue;
-        if (best == 0 || s->tier < h->subscriptions[best].tier)
+        if (best == 0 || entitled_compare(h, i, best) < 0)
             best = i;
     }
     return best;

@@ -424,6 +424,8 @@ void lease_close(struct market *m, uint32_t lease, enum market_release reason, t
             ledger_uncharge(m, lease, at);
         ledger_charge(m, lease, MIN(at, m->now));
         ledger_line(m, lease);
+        if (at < m->now)
+            charge_owed_cut(m, lease);
     }
     charge_displaced_end(m, lease);
     if (b->promise && waits)
@@ -461,6 +463,8 @@ void lease_node_lost(struct market *m, uint32_t lease, uint32_t node, time_ms la
     else if (l->charging)
         ledger_charge(m, lease, until);
     ledger_line(m, lease);
+    if (l->charging && until < m->now)
+        charge_owed_cut(m, lease);
     l->charging = false;
     if (l->state != LEASE_VACATING)
         lease_preempt(m, lease, RELEASE_NODE_LOST, NULL);

@@ -670,8 +670,9 @@ void starve_index(struct market *m);
 
 /* Whether what is held there fits beside them, and they could start in time where they start within a subscription. */
 bool headroom_allows(const struct market *m, uint32_t node, const struct lift *lift, const struct stand *s);
-/* The subscription that the candidate would start within there; 0 where it has none, or has used it up. */
-uint32_t headroom_entitles(const struct market *m, const struct candidate *c, const struct line *line);
+/* The subscription that the candidate would start within there, of several the first after `after`; 0 where it has
+ * none, or has used it up. */
+uint32_t headroom_entitles(const struct market *m, const struct candidate *c, const struct line *line, uint32_t after);
 time_ms headroom_time(const struct market *m, uint32_t subscription); /* that it promises */
 /* Whether the lease leaves within that time when a tight start wants its place, whatever its minimum run. */
 bool headroom_recalls(const struct market *m, const struct lease *l, time_ms start);
@@ -765,6 +766,8 @@ void charge_rate(struct market *m, uint32_t lease, int64_t rate);
 udollar charge_refundable(const struct market *m, const struct lease *l);
 /* It owes what its victims had paid, spread over its minimum run. */
 void charge_displaced(struct market *m, uint32_t lease, const struct site *site);
+/* One of them is charged for less than it was told that it gets back of: it gets back no more than it paid. */
+void charge_owed_cut(struct market *m, uint32_t lease);
 /* What they got is theirs for good. */
 void charge_displaced_end(struct market *m, uint32_t lease);
 

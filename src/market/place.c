@@ -377,6 +377,19 @@ static bool counts_decide(const struct search *s)
            (s->replicas == 1 || (s->step == s->p->steps + 1 && s->p->counts[s->step] == 0 && s->a->level != LEVEL_NODE));
 }
 
+static bool place_within(struct search *s, uint32_t subscription)
+{
+    s->own.subscription = subscription;
+    s->watched = s->area.window == NULL && (s->p->holds || subscription);
+    if (!counts_decide(s))
+        try_level(s);
+    else if (s->replicas > 1)
+        take_by_count(s);
+    else
+        take_part(s);
+    return s->taken_count > 0;
+}
+
 bool place_in(const struct market *m, const struct candidate *c, const struct line *line, struct area area, struct site *ret)
 {
     const struct pool *p = &m->pools[line->pool];
@@ -384,17 +397,16 @@ bool place_in(const struct market *m, const struct candidate *c, const struct li
         .replica = {.amounts = c->form->choices[line->alternative].amounts, .units_milli = line->replica_milli},
         .replicas = c->replicas, .own = *c, .net = candidate_net(c, line), .floor = MIN(p->post, candidate_net(c, line))};
     s.c = &s.own;
-    s.own.subscription = area.window ? 0 : headroom_entitles(m, c, line);
-    s.watched = area.window == NULL && (p->holds || s.own.subscription);
     s.step = pool_step(p, &s.replica.amounts);
     s.taken = xcalloc(c->replicas, sizeof *s.taken);
-    if (!counts_decide(&s))
-        try_level(&s);
-    else if (s.replicas > 1)
-        take_by_count(&s);
-    else
-        take_part(&s);
-    bool found = s.taken_count > 0;
+    bool found = false;
+    uint32_t within = 0;
+    do { /* what one subscription has no node for another may have */
+        within = area.window ? 0 : headroom_entitles(m, c, line, within);
+        if (within == 0 && s.own.subscription)
+            break;
+        found = place_within(&s, within);
+    } while (!found && within);
     if (found)
         site_fill(&s, line, ret);
     xfree(s.fits);

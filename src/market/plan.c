@@ -190,7 +190,7 @@ static void plan_free(const struct market *m, const struct candidate *c, struct 
 static int64_t gain_most(const struct market *m, const struct candidate *c, const struct line *line)
 {
     const struct pool *p = &m->pools[line->pool];
-    int64_t worth = headroom_entitles(m, c, line) ? MARKET_RATE_MAX : candidate_net(c, line);
+    int64_t worth = headroom_entitles(m, c, line, 0) ? MARKET_RATE_MAX : candidate_net(c, line);
     int64_t least = INT64_MAX, net = worth - p->lowest_ask;
     for (uint32_t i = 0; i < p->fabric_count; i++)
         if (p->fabrics[i].seat_count)

@@ -242,7 +242,7 @@ static void simple(struct swarm *s, struct buf *b, enum op op)
         buf_printf(b, "change w%u", some_bid(s)), limit(s, b);
     else if (op == OP_DOWN)
         buf_append_text(b, "down"), node_name(s, b),
-            buf_printf(b, " ago=%llus", (unsigned long long)below(s, s->tiers ? 1 : 5)); /* see docs/market.md, "Known limits" */
+            buf_printf(b, " ago=%llus", (unsigned long long)below(s, 5));
     else if (op == OP_UP)
         buf_append_text(b, "up"), node_name(s, b);
     else if (op == OP_ASK)

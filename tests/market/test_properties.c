@@ -130,6 +130,8 @@ static const uint64_t deadline_seeds[] = {
     SEED_DEADLINE + 332,                      /* the guide of a pool where nothing is usable */
     3000002,                                  /* what a notice costs was not counted against a budget */
     SEED_TIERS + 112, SEED_TIERS + 143, SEED_TIERS + 408, SEED_TIERS + 453, /* what was held moved to another node, and nobody looked at the one that came free */
+    SEED_TIERS + 393, SEED_TIERS + 477,       /* one subscription had no node for it, another of its tier had */
+    SEED_DEADLINE + 5787,                     /* a victim whose contact was lost before it was told to go got back more than it paid */
     SEED_TIERS + 397, SEED_TIERS + 429,       /* a tight start in time where only more SKUs let it have one */
 };
 static const uint64_t restored_seeds[] = {271, 759, 991, 1274, 1343}; /* ties under a heap that moved */
