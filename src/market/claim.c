@@ -63,6 +63,12 @@ struct instant {
     time_ms at;
     uint32_t except; /* a lease that does not count */
 };
+/* Anybody who was not told to go: the dearest of them are kept, and who comes last may be told at once. */
+static bool lease_is_there(const struct market *m, const struct lease *l, time_ms at)
+{
+    return ((l->state == LEASE_ASSIGNED || l->state == LEASE_RUNNING) && !l->claim) || lease_remains(m, l, at);
+}
+
 typedef bool lease_counts(const struct market *m, const struct lease *l, time_ms at);
 
 /* Takes those of the node that count then, one lease left out; false where they overlap. */
@@ -126,6 +132,7 @@ struct moment {
     bool lends; /* lent claims stand aside … */
     udollar most; /* … up to this floor */
     uint32_t except; /* a claim that does not count */
+    bool beside_all; /* who stands there now goes on doing so */
 };
 
 /* Takes what was sold of the node for that time; false where it does not fit. */
@@ -178,7 +185,7 @@ static bool fits_beside(const struct market *m, uint32_t node, const struct stan
 {
     struct room now = *s->room, then = room_empty(&m->nodes[node].spec.amounts);
     struct market_placement p = *s->replica;
-    if (!take_those(m, node, (struct instant){w.at, s->c->lease}, lease_remains, &then))
+    if (!take_those(m, node, (struct instant){w.at, s->c->lease}, w.beside_all ? lease_is_there : lease_remains, &then))
         return false;
     for (int64_t i = 0; i < s->count; i++) {
         if (!room_fits(&now, &p, &p.gpus) || !room_holds(&then, &p))
@@ -203,8 +210,10 @@ bool claim_allows(const struct market *m, uint32_t node, const struct stand *s)
         if (here->items[i] == w.except)
             continue;
         w.at = MAX(c->from, m->now);
+        w.beside_all = span == 0; /* it would be told in the same moment where others are kept */
         if (c->to > m->now && c->from < until && !fits_beside(m, node, s, w))
             return false;
+        w.beside_all = false;
         w.at = c->lent_until; /* who borrows it has no minimum run, and is to be gone by then */
         if (c->lent && w.at > m->now && w.at < MIN(c->to, least) && !fits_beside(m, node, s, w))
             return false;

@@ -130,6 +130,7 @@ static const uint64_t deadline_seeds[] = {
     SEED_DEADLINE + 332,                      /* the guide of a pool where nothing is usable */
     3000002,                                  /* what a notice costs was not counted against a budget */
     SEED_TIERS + 112, SEED_TIERS + 143, SEED_TIERS + 408, SEED_TIERS + 453, /* what was held moved to another node, and nobody looked at the one that came free */
+    SEED_DEADLINE + 15714,                    /* without a minimum run one started where it was told to go in the same moment, for ever */
     SEED_TIERS + 393, SEED_TIERS + 477,       /* one subscription had no node for it, another of its tier had */
     SEED_DEADLINE + 5787,                     /* a victim whose contact was lost before it was told to go got back more than it paid */
     SEED_TIERS + 397, SEED_TIERS + 429,       /* a tight start in time where only more SKUs let it have one */
