@@ -170,8 +170,14 @@ uint32_t reservation_find(const struct market *m, market_id id);
 /* Blocks that begin or are not wanted any more. Returns when to look again. */
 time_ms starve_run(struct market *m);
 
-/* ---- promise.c ---------------------------------------------------------------------------------------------- */
+/* ---- offer.c ------------------------------------------------------------------------------------------------ */
 
+/* What is left of its work at that line, its start among it. */
+time_ms promise_work(const struct form *f, const struct line *line, uint32_t replicas, const struct promise *p);
+/* Until work of that span is surely done: placement takes time, and so does what is lost since the last checkpoint. */
+time_ms promise_hold(const struct market *m, const struct promise *p, time_ms work);
+/* NULL where the form has none there. */
+const struct line *form_line(const struct form *f, uint32_t alternative, uint32_t pool);
 /* What a deadline would cost: the least forward cost over the pools that have room for it in time. */
 struct offer {
     const struct line *line; /* NULL: nowhere is there room */
@@ -184,6 +190,9 @@ struct offer {
 void offer_find(const struct market *m, const struct candidate *c, const struct promise *p, struct offer *ret);
 void offer_fini(struct offer *o);
 struct promise promise_of(const struct market_bid *bid);
+
+/* ---- promise.c ---------------------------------------------------------------------------------------------- */
+
 /* Placeholders that begin, end and make room. Returns when to look again. */
 time_ms promises_run(struct market *m);
 /* Nodes anew for its claim, from now or when it begins, until then. */
