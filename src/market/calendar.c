@@ -257,7 +257,8 @@ bool calendar_unpack(struct market *m, struct unpack *in, bool promises)
     for (uint32_t i = 1; i < m->calendar->claim_count; i++)
         if (m->calendar->claims[i].kind)
             claim_index(m, i, true);
-    starve_index(m);
+    if (!starve_index(m))
+        return false;
     for (uint32_t i = 1; i < m->calendar->reservation_count; i++)
         map_set(&m->calendar->reservation_by_id, m->calendar->reservations[i].id, i);
     return true;

@@ -663,8 +663,8 @@ int64_t promise_rate(const struct market *m, const struct lease *l);
 void starve_tick(struct market *m);
 /* It starts, or leaves the book: nothing is kept for it. */
 void starve_end(struct market *m, uint32_t bid);
-/* After a snapshot. */
-void starve_index(struct market *m);
+/* After a snapshot; false where a bid has more than one. */
+bool starve_index(struct market *m);
 
 /* ---- headroom.c: tight starts (headroom.h) ---------------------------------------------------------------------------------- */
 

@@ -19,11 +19,16 @@ void starve_end(struct market *m, uint32_t bid)
         claim_remove(m, claim);
 }
 
-void starve_index(struct market *m)
+bool starve_index(struct market *m)
 {
+    bool single = true;
     for (uint32_t i = 1; i < m->calendar->claim_count; i++)
-        if (m->calendar->claims[i].kind == CLAIM_STARVING)
-            m->bids[m->calendar->claims[i].of].block = i;
+        if (m->calendar->claims[i].kind == CLAIM_STARVING) {
+            uint32_t *block = &m->bids[m->calendar->claims[i].of].block;
+            single &= *block == 0;
+            *block = i;
+        }
+    return single;
 }
 
 /* ---- who starves ----------------------------------------------------------------------------------------- */
@@ -220,6 +225,18 @@ static bool is_sound(const struct market *m, const struct claim *c)
     return sound && (!m->ticked || head_starves(m, &m->classes[b->class]));
 }
 
+/* A better bid of the class has come: it would use the place as well, and is the one that is tried. */
+static void hand_over(struct market *m, uint32_t claim)
+{
+    struct claim *c = &m->calendar->claims[claim];
+    uint32_t head = tree_first(m, m->classes[m->bids[c->of].class].waiting);
+    if (head == c->of || m->bids[head].block)
+        return;
+    m->bids[c->of].block = 0;
+    m->bids[head].block = claim;
+    c->of = head;
+}
+
 time_ms starve_run(struct market *m)
 {
     time_ms due = TIME_NEVER;
@@ -233,6 +250,7 @@ time_ms starve_run(struct market *m)
             starve_end(m, c->of);
             continue;
         }
+        hand_over(m, i);
         if (c->from <= m->now && (m->ticked || c->from > m->last_tick)) { /* price may have it now */
             k->failed = false;
             class_touch(m, m->bids[c->of].class);
