@@ -331,17 +331,23 @@ static void reservations_open(struct arm *a)
     batch_apply(a);
 }
 
+static void project_open(struct arm *a, struct str tenant)
+{
+    if (tenant.size == 0 || str_map_find(&a->projects, tenant))
+        return;
+    struct engine_command c = {.type = ENGINE_PROJECT_CREATE, .project.name = tenant};
+    engine_apply(a->e, START, &c, 1, &a->result);
+    const struct engine_project *known = engine_project_named(a->e, tenant);
+    str_map_set(&a->projects, tenant, known ? known->id : PROJECT_DEFAULT);
+}
+
+/* Who submits nothing may hold a reservation: in a project that others share, equal names would be refused. */
 static void projects_open(struct arm *a)
 {
-    for (size_t i = 0; i < a->w->trace->count; i++) {
-        struct str tenant = a->w->trace->items[i].tenant;
-        if (tenant.size == 0 || str_map_find(&a->projects, tenant))
-            continue;
-        struct engine_command c = {.type = ENGINE_PROJECT_CREATE, .project.name = tenant};
-        engine_apply(a->e, START, &c, 1, &a->result);
-        const struct engine_project *known = engine_project_named(a->e, tenant);
-        str_map_set(&a->projects, tenant, known ? known->id : PROJECT_DEFAULT);
-    }
+    for (size_t i = 0; i < a->w->trace->count; i++)
+        project_open(a, a->w->trace->items[i].tenant);
+    for (size_t i = 0; i < a->record->reservation_count; i++)
+        project_open(a, a->record->reservations[i].tenant);
 }
 
 static void *market_open(struct world *w, void *context)

@@ -115,6 +115,16 @@ def demands(folder, rng):
         assert found["submitted"] == count, (trace, found["submitted"])
 
 
+def reserved(folder):
+    """Holders that submit nothing are tenants of their own as well: equal names of theirs do not meet."""
+    fleet = lines(folder / "reserved-fleet.csv", "count,name,gpus,cpus,memory_gb", [(3, "n", 8, 64, 512)])
+    sold = lines(folder / "sold.csv", "tenant,name,nodes,gpus,to", [(t, "slot1", 1, 8, 86400) for t in "abc"])
+    jobs = lines(folder / "own.csv", "submit,run,tenant,gpus,limit,reservation", [(60, 600, "a", 8, 1, "slot1")])
+    found = sim("--trace", f"csv:{jobs}", "--fleet", fleet, "--until", "2h", "--reservations", sold)
+    assert found["reservations_bought"] == 3 and found["finished"] == 1, found
+    print("reserved:", found["reservations_bought"])
+
+
 def main():
     rng = random.Random(7)
     with tempfile.TemporaryDirectory(prefix="tessera-test-") as name:
@@ -126,6 +136,7 @@ def main():
                     [(i, 0, "inf" if i % 4 else sum(r) * 8 + 9000, *r) for i, r in enumerate(runs)]), 100)
         elastic(folder, rng)
         demands(folder, rng)
+        reserved(folder)
     traces = pathlib.Path(os.environ.get("TRACES", "/nowhere"))
     if (traces / "cant-be-late/windows.csv").exists():
         cost = deadline(traces / "cant-be-late/windows.csv", traces / "spot-availability")
