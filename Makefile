@@ -9,7 +9,7 @@ DATA    ?= var
 LISTEN  ?=
 CONSOLE ?= 1
 PREFIX  ?= /usr/local
-export PORT DATA LISTEN CONSOLE PREFIX DESTDIR TRACES SIZE
+export PORT DATA LISTEN CONSOLE PREFIX DESTDIR TRACES SIZE ONLY
 
 # Meson and the scripts find their own parallelism; several goals at once would share one folder.
 .NOTPARALLEL:
@@ -47,7 +47,7 @@ bench-%:
 	@tools/build bench >&2
 	@tools/bench $*
 
-evidence: ## run what docs/evidence.md shows and write it anew. TRACES=DIR SIZE=small
+evidence: ## run what docs/evidence.md shows and write it anew. TRACES=DIR SIZE=small ONLY='6 B'
 	@tools/deps build
 	@tools/build release
 	@bench/evidence

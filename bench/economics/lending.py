@@ -113,7 +113,9 @@ notice and 5 s to start. `failures`: each node fails once in 20 days and is away
         most = sum(results[f"6/{load}/lent/{s}"]["recalls"] for load in (0.5, 1.5) for s in seeds)
         verdict = ("Every start was within the promise" if kept else "Not every start was within the promise") + f"; {most} recalls without failures (10,000 were to be seen)."
         bought = min(results[f"6/{load}/{arm}/{s}"]["reservations_bought"] for load in (0.5, 1.5) for arm in self.arms for s in seeds)
-        verdict += f" Of {self.reserved // (GPUS * 24 * self.sizes()[0])} nodes asked for, {bought} were bought at the start; the others are not lent from a holder."
+        asked = self.reserved // (GPUS * 24 * self.sizes()[0])
+        verdict += f" All {asked} nodes were bought at the start." if bought == asked else \
+            f" Of {asked} nodes asked for, {bought} were bought at the start; the others are not lent from a holder."
         return table(["load", "reserved nodes are", "own, %", "lent, %", "recalls", "p99.9 wait, s", "worst, s", "later than promised", "holders paid, $", "holders got, $"],
                      lines) + f"\n{verdict}\n"
 

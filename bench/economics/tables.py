@@ -7,7 +7,8 @@ import statistics
 
 HEAD = """# Evidence
 
-Made by `make evidence` ({size} size); every number here is what that printed. A miss is shown as a miss. Published
+Made by `make evidence` ({size} size); every number here is what that printed; `ONLY='6 B'` runs the
+sections it names and leaves the others. A miss is shown as a miss. Published
 figures are the papers'; ours and our baselines' come from one program, in the same run, on the same traces and
 seeds. What each policy may know is said with each table; [sim.md](sim.md) has the rest.
 """
