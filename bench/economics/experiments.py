@@ -9,7 +9,8 @@ import random
 import statistics
 import time
 
-from tables import Part, rows, shown, table
+import plots
+from tables import Part, interval, rows, shown, table
 
 HERE = pathlib.Path(__file__).resolve().parent
 VALUES = json.loads((HERE / "values.json").read_text())
@@ -133,6 +134,13 @@ seeds; the last column is how much of the way from `priority` to the bound the m
                 "\nUseful GPU-hours, and the median wait in seconds (ask: marginal cost):\n\n" +
                 table(["trace", "load", *self.policies, "wait, priority", "wait, market"], hours))
 
+    def plot(self, results):
+        name = next(iter(ASKS))
+        cases = [(source, load) for source in self.sources() for load in self.loads()]
+        series = [(p, [interval([100 * results[f"1/{source}/{load}/{name}/{p}/{s}"]["surplus_usd"] / self.bounds[source, load, s, name] for s in self.seeds()])
+                       for source, load in cases]) for p in self.policies]
+        return plots.bars("Surplus by trace and offered load (ask: marginal cost)", "% of the bound", [f"{source}\n{load}" for source, load in cases], series)
+
 
 def bound(jobs, worth, gpus, ask, horizon):
     """Greedy by value over nested capacities (what arrives after t fits into what is left after t): a laminar family, where greedy is
@@ -180,6 +188,11 @@ The ideal is the bill of one node on an empty pool. Ask: marginal cost; limit: o
         lines = [[f"{fill} %", *(f"{results[f'4/{fill}/{n}']['bill']:.1f} ({100 * results[f'4/{fill}/{n}']['bill'] / best - 100:+.1f} %), {results[f'4/{fill}/{n}']['hours']:.2f} h"
                                  for n in sizes)] for fill in self.fills]
         return table(["background", *(f"{n} nodes" for n in sizes)], lines)
+
+    def plot(self, results):
+        sizes = self.sizes[1:] if self.small else self.sizes
+        series = [(f"{fill} % background", [(results[f"4/{fill}/{n}"]["bill"], 0) for n in sizes]) for fill in self.fills]
+        return plots.lines("The bill of 1,000 node-hours", "$", [f"{n} nodes" for n in sizes], series)
 
 
 def ideal(folder):
@@ -236,6 +249,13 @@ several names, late entry, overstated restart cost, iterated best responses) are
                 harm = [100 * (b["others"] - a["others"]) / b["others"] for a, b in zip(of, truth)]
                 lines.append([f"{label} ({100 * part:.1f} %)", factor, shown(gain), f"{max(gain):.2f}", shown(harm)])
         return table(["team (share of the work)", "bids truth times", "gain, % of value", "worst seed", "harm to others, % of their utility"], lines)
+
+    def plot(self, results):
+        def gain(label, factor, seed):
+            lie, truth = (results[f"5/{label}/{seed}/{f}"] for f in (factor, 1.0))
+            return 100 * (lie["utility"] - truth["utility"]) / truth["value"]
+        series = [(label, [interval([gain(label, f, s) for s in self.seeds()]) for f in self.factors]) for label in self.shares]
+        return plots.lines("What one team gains that bids its true values times a factor", "% of the true value of its work", self.factors, series)
 
 
 def utilities(folder, liar):

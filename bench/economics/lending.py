@@ -4,7 +4,8 @@ import random
 import statistics
 
 from experiments import ASKS, DAY, GPUS, HOUR, gang, philly, value, write
-from tables import Part, rows, shown, table
+import plots
+from tables import Part, interval, rows, shown, table
 
 MINUTE = 60
 STEP = 10  # minutes of a sample
@@ -118,6 +119,12 @@ notice and 5 s to start. `failures`: each node fails once in 20 days and is away
             f" Of {asked} nodes asked for, {bought} were bought at the start; the others are not lent from a holder."
         return table(["load", "reserved nodes are", "own, %", "lent, %", "recalls", "p99.9 wait, s", "worst, s", "later than promised", "holders paid, $", "holders got, $"],
                      lines) + f"\n{verdict}\n"
+
+    def plot(self, results):
+        cases = [(load, arm) for load in (0.5, 1.5) for arm in self.arms]
+        series = [(name, [interval([100 * results[f"6/{load}/{arm}/{s}"][key] / self.reserved for s in self.sizes()[1]]) for load, arm in cases])
+                  for name, key in (("used by holders", "own"), ("by who borrows", "lent"))]
+        return plots.bars("Useful GPU-hours of reserved ones, by the load offered to idle hours", "%", [f"{arm}\nload {load}" for load, arm in cases], series)
 
 
 PARTS = [Lending]

@@ -7,7 +7,8 @@ import statistics
 import time
 
 from experiments import ASKS, DAY, GPUS, HOUR, ON_DEMAND, gang, philly, value, write
-from tables import Part, rows, shown, table
+import plots
+from tables import Part, interval, rows, shown, table
 
 MINUTE = 60
 CONTEXT, GENERATED = 4000, 400  # tokens that a GPU takes in a second; assumed, as docs/sim.md says
@@ -191,6 +192,13 @@ The minimum run is the market's setting (default 10 min): for so long nobody who
         verdict = f"All three targets are reached with {', '.join(reached)}." if reached else "Not reached: no setting here meets all three targets."
         return table(["bursts", "minimum run", "bid", "headroom", "starts", *(f"miss, {t}" for t in TIERS), "p99 start, s", "fill", "lost GPU-hours", "$ a replica-hour"],
                      lines) + f"\n{verdict}\n"
+
+    def plot(self, results):
+        _, _, seeds, headrooms = self.sizes()
+        series = [(f"{minimum // 60} min, {bid} x{'' if burst == 0.5 else ', bursts x 2'}",
+                   [interval([100 * results[f"3/{burst}/{minimum}/{bid}/{h}/{s}"]["useful"] / self.free[burst, s] for s in seeds]) for h in headrooms])
+                  for burst, minimum, bid in CASES]
+        return plots.lines("Fill by the headroom that the service keeps", "%", [f"{h} %" for h in headrooms], series)
 
 
 PARTS = [Serving]

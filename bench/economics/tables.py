@@ -50,6 +50,10 @@ class Part:
     def missing(self):
         return ", ".join(need for need in self.needs if not list(self.traces.glob(need)))
 
+    def plot(self, _results):
+        """An SVG for the page; none where a table says it all."""
+        return None
+
 
 class Fragmentation(Part):
     title = "A. Fragmentation: how much of a fleet can be given away"
