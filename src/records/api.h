@@ -266,6 +266,25 @@ struct api_control_planes {
     struct record_list control_planes; /* of struct api_control_plane */
 };
 
+struct api_provider_create {
+    struct str name, url, key, pin, project;
+    bool insecure;
+    int64_t margin_permille, nodes, idle_ms, poll_ms;
+    bool margin_present;
+};
+struct api_bought {
+    struct str node, bid, status, type, region;
+    int64_t limit_udollar_per_hour, price_udollar_per_hour;
+};
+struct api_provider {
+    struct str name, url, state, problem;
+    int64_t margin_permille, nodes, idle_ms, poll_ms;
+    struct record_list bought; /* of struct api_bought */
+};
+struct api_providers {
+    struct record_list providers; /* of struct api_provider */
+};
+
 struct api_key {
     struct str id, snippet; /* the first letters */
     struct str role;        /* admin, operator, member, viewer, agent */
@@ -348,6 +367,7 @@ extern const struct record api_node_token_record, api_node_token_made_record;
 extern const struct record api_settings_record;
 extern const struct record api_project_record, api_projects_record;
 extern const struct record api_project_create_record, api_project_change_record;
+extern const struct record api_provider_create_record, api_provider_record, api_providers_record;
 extern const struct record api_control_plane_create_record, api_control_plane_record, api_control_planes_record;
 extern const struct record api_key_record, api_keys_record;
 extern const struct record api_key_create_record, api_key_created_record, api_whoami_record;

@@ -149,6 +149,51 @@ static const struct field api_control_planes_fields[] = {
 };
 RECORD(api_control_planes, "Control planes.");
 
+#define P api_provider_create
+static const struct field api_provider_create_fields[] = {
+    SHORT(P, name, FIELD_REQUIRED, 24, "Name, unique: small letters, digits and `-`; the provider in the place of its nodes."),
+    SHORT(P, url, FIELD_REQUIRED, 1000, "Where it answers, without `/v2`."),
+    SHORT(P, key, FIELD_REQUIRED, 500, "API key there; never shown again."),
+    SHORT(P, pin, OMIT, 120, "`sha256//…` of its certificate, where no authority vouches for it."),
+    SHORT(P, project, OMIT, 64, "Project there that pays; absent: the first that the key sees."),
+    FLAG(P, insecure, OMIT, "Allow plain http beyond this machine."),
+    PRESENT(P, margin_permille, margin_present, 0, 1000000, "thousandths", "By so much work must be worth more than it costs there; absent: 100."),
+    RANGE(P, nodes, OMIT, 0, 64, "nodes", "The most at one time; absent: 4."),
+    RANGE(P, idle_ms, OMIT, 0, 24 * 3600 * 1000, "ms", "A node without work is given back after it; absent: 5 minutes."),
+    RANGE(P, poll_ms, OMIT, 0, 3600 * 1000, "ms", "How often the seller is asked; absent: 10 seconds."),
+};
+RECORD(api_provider_create, "A server to buy capacity from.");
+#undef P
+
+static const struct field api_bought_fields[] = {
+    TEXT(api_bought, node, KEEP, "Name of the node, and of the bid there."),
+    TEXT(api_bought, bid, OMIT, "Id of the bid there."),
+    TEXT(api_bought, status, KEEP, "wanted, open, allocated, preempting, paused, ended, ending."),
+    TEXT(api_bought, type, KEEP, "Instance type."),
+    TEXT(api_bought, region, KEEP, "Region there."),
+    COUNT(api_bought, limit_udollar_per_hour, KEEP, HOUR_RATE, "Bid, per instance."),
+    COUNT(api_bought, price_udollar_per_hour, KEEP, HOUR_RATE, "Posted there, per instance."),
+};
+RECORD(api_bought, "A node that was bought, or is bid for.");
+
+static const struct field api_provider_fields[] = {
+    TEXT(api_provider, name, KEEP, "Name."),
+    TEXT(api_provider, url, KEEP, "Where it answers."),
+    TEXT(api_provider, state, KEEP, "buying; resting: what it sold last was of no use, it buys again after a while; leaving."),
+    TEXT(api_provider, problem, OMIT, "What went wrong at the last look."),
+    COUNT(api_provider, margin_permille, KEEP, "thousandths", "By so much work must be worth more than it costs there."),
+    COUNT(api_provider, nodes, KEEP, "nodes", "The most at one time."),
+    COUNT(api_provider, idle_ms, KEEP, "ms", "A node without work is given back after it."),
+    COUNT(api_provider, poll_ms, KEEP, "ms", "How often the seller is asked."),
+    LIST(api_provider, bought, KEEP, api_bought, ANSWER_MOST, "What is bought there."),
+};
+RECORD(api_provider, "A server that capacity is bought from.");
+
+static const struct field api_providers_fields[] = {
+    LIST(api_providers, providers, KEEP, api_provider, ANSWER_MOST, "Providers, oldest first."),
+};
+RECORD(api_providers, "Providers.");
+
 #define K api_key
 static const struct field api_key_fields[] = {
     TEXT(K, id, KEEP, "Id."),

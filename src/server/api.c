@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Dispatch: a request becomes a call, meets its route, and goes on to a reader, the writer or a
  * handler of the loop. */
+#include "server/api_buyer.h"
 #include "server/api_cluster.h"
 #include "server/api_internal.h"
 #include "server/api_kept.h"
@@ -205,6 +206,7 @@ void api_committed(void *context, const struct core_commit *commit)
     api_events_commit(a->events, commit);
     api_logs_commit(a->logs, commit);
     api_clusters_commit(a->clusters, commit);
+    api_buyer_commit(a->buyer, commit);
 }
 
 /* ---- life ---- */
@@ -239,6 +241,7 @@ void api_stop(void *context)
     api_events_stop(a->events);
     api_logs_stop(a->logs);
     api_clusters_stop(a->clusters);
+    api_buyer_stop(a->buyer);
 }
 
 void api_free(struct api *a)
@@ -246,6 +249,7 @@ void api_free(struct api *a)
     if (!a)
         return;
     api_clusters_free(a->clusters);
+    api_buyer_free(a->buyer);
     api_polls_free(a->polls);
     api_events_free(a->events);
     api_logs_free(a->logs);
@@ -266,7 +270,9 @@ static int open_parts(struct api *a, struct error *err)
     int r = api_logs_new(&a->logs, a, err);
     if (r == 0)
         r = api_archives_new(&a->archives, a, err);
-    return r < 0 ? r : api_clusters_new(&a->clusters, a, err);
+    if (r == 0)
+        r = api_clusters_new(&a->clusters, a, err);
+    return r < 0 ? r : api_buyer_new(&a->buyer, a, err);
 }
 
 int api_new(struct api **ret, const struct api_options *options, struct error *err)
