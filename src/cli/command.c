@@ -151,6 +151,22 @@ const struct cli_command cli_commands[] = {
       {"k8s-version", 0, "VERSION", "1.34 or 1.29 (default 1.34)"}}, 1, 1, command_control_plane_add},
     {"control-plane list", "", "control planes of Kubernetes and who has them", "", NULL, {{0}}, 0, 0, command_control_plane_list},
     {"control-plane remove", "NAME", "take a control plane away", "Refused while a cluster has it.\n", NULL, {{0}}, 1, 1, command_control_plane_remove},
+    {"provider add", "NAME URL", "buy nodes from a server that speaks Mithril's API, such as another Tessera",
+     "Where preemptible work waits for a node or a price and would pay what a machine costs there and the margin, a\n"
+     "machine is bid for, joins as a node, and is given back once it has been idle. This server must be one that the\n"
+     "machines reach: started with --listen and --advertise.\n",
+     "  tessera provider add acme https://tessera.acme.example:7070 --key-file acme.key --nodes 8\n",
+     {{"key-file", 0, "FILE", "holds an API key of the seller"},
+      {"seller-pin", 0, "PIN", "the seller's public key, sha256//…, where no authority vouches for it"},
+      {"seller-insecure", 0, NULL, "allow plain http to a seller beyond this machine"},
+      {"project", 'p', "NAME", "project there that pays (default: the first that the key sees)"},
+      {"nodes", 'N', "N", "the most at one time (default 4)"},
+      {"margin", 0, "PERCENT", "by so much work must be worth more than it costs there (default 10)"},
+      {"idle", 0, "SPAN", "a node without work is given back after it: 10m (default 5m)"},
+      {"poll", 0, "SPAN", "how often the seller is asked (default 10s)"}}, 2, 2, command_provider_add},
+    {"provider list", "", "the servers that nodes are bought from, and what was bought", "", NULL, {{0}}, 0, 0, command_provider_list},
+    {"provider remove", "NAME", "buy nothing there any more", "What was bought gets its notice and is given back; then the provider is forgotten.\n", NULL,
+     {{0}}, 1, 1, command_provider_remove},
     {"instance create", "NAME", "bid for machines of your own",
      "A standing bid for whole nodes: it waits until it wins, keeps its boot disk when it has to leave, and\n"
      "comes back when it wins again. The limit is in dollars per instance-hour.\n",

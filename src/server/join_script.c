@@ -7,10 +7,11 @@
 static void fetch_write(const struct join_script *s, struct buf *out)
 {
     buf_printf(out, "printf '%%s\\n' %s >token\n", s->token);
-    buf_append_text(out, "printf 'Authorization: Bearer %s\\n' \"$(cat token)\" | curl -fsS --retry 30 --retry-connrefused --retry-delay 2 ");
+    /* The server may be away just then, also in the middle of it. */
+    buf_append_text(out, "for try in $(seq 200); do\nprintf 'Authorization: Bearer %s\\n' \"$(cat token)\" | curl -fsS --connect-timeout 10 ");
     if (s->pin)
         buf_printf(out, "-k --pinnedpubkey '%s' ", s->pin);
-    buf_printf(out, "-H @- -o tessera.new '%s/v1/binary'\necho '%s  tessera.new' | sha256sum -c --quiet\n", s->url, s->sha256);
+    buf_printf(out, "-H @- -o tessera.new '%s/v1/binary' && break\nsleep 3\ndone\necho '%s  tessera.new' | sha256sum -c --quiet\n", s->url, s->sha256);
     buf_append_text(out, "chmod 755 tessera.new\nmv tessera.new tessera\n"
                          "./tessera version >/dev/null 2>&1 || { apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qy install " LIBRARIES "; }\n"
                          "./tessera version >/dev/null\n");
