@@ -286,6 +286,14 @@ static void startup_begin(const struct guest *g)
     begin((char *[]){bash, script, NULL}, "/var/log/foundry/startup_script.log");
 }
 
+/* What its owner wants at each boot, as where there is no systemd. */
+static void boot_begin(void)
+{
+    static char bash[] = "/bin/bash", script[] = "/etc/rc.local";
+    if (access(script, X_OK) == 0)
+        begin((char *[]){bash, script, NULL}, "/var/log/foundry/rc.local.log");
+}
+
 /* ---- metadata: a few names over HTTP at 169.254.169.254 ---- */
 
 static struct str metadata_of(const struct guest *g, struct str path)
@@ -403,6 +411,7 @@ _Noreturn void guest_init(const struct guest *g, struct str resolvers, int contr
     host_keys_make();
     metadata_begin(g);
     login = login_begin();
+    boot_begin();
     startup_begin(g);
     for (;;) {
         struct pollfd file = {.fd = control, .events = POLLIN};

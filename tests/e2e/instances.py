@@ -82,6 +82,7 @@ def inside(cluster, machine):
     machine.copy(str(here) + "/", "sky_workdir/")
     assert machine.run("python3 sky_workdir/train.py") == "42"
     machine.run("echo kept | sudo tee /etc/kept >/dev/null")
+    machine.run("printf 'echo booted >>/var/lib/boots\\n' | sudo tee /etc/rc.local >/dev/null; sudo chmod 755 /etc/rc.local")
 
 
 def pause(cluster, client, bid, key):
@@ -95,6 +96,7 @@ def pause(cluster, client, bid, key):
     assert again["fid"] == fid, "the same instance"
     machine = Machine(again["ssh_destination"], key)
     assert machine.run("cat /etc/kept; sudo cat /var/lib/startups; cat /mnt/disk/file /mnt/share/file").split() == ["kept", "1", "block", "shared"]
+    assert harness.wait("what runs at each boot", lambda: machine.run("sudo cat /var/lib/boots 2>/dev/null || true")) == "booted"
     return machine
 
 
