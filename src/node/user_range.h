@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /* Users for workloads: numbers that no account has, a range for each installation. Ranges are
- * claimed in one file of the machine, under a lock, so that two installations never share one. */
+ * claimed in one file of the machine, under a lock, so that two installations never share one. Where
+ * those numbers do not exist (a machine made of namespaces), ranges are taken below 65,536. */
 
 #include "base/error.h"
 
