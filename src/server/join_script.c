@@ -19,7 +19,7 @@ static void fetch_write(const struct join_script *s, struct buf *out)
 
 static void start_write(const struct join_script *s, struct buf *out)
 {
-    buf_printf(out, "cat >start <<'END'\n#!/bin/sh\ncd " HOME " && exec ./tessera agent --data data --join --token-file token --server '%s'", s->url);
+    buf_printf(out, "cat >start <<'END'\n#!/bin/sh\numask 022\ncd " HOME " && exec ./tessera agent --data data --join --token-file token --server '%s'", s->url);
     if (s->pin)
         buf_printf(out, " --pin '%s'", s->pin);
     else
@@ -33,7 +33,7 @@ static void start_write(const struct join_script *s, struct buf *out)
 
 void join_script_write(const struct join_script *s, struct buf *out)
 {
-    buf_append_text(out, "#!/bin/bash\n# Joins this machine to a Tessera server as a node of it.\nset -eu\numask 077\nmkdir -p " HOME "\ncd " HOME "\n");
+    buf_append_text(out, "#!/bin/bash\n# Joins this machine to a Tessera server as a node of it.\nset -eu\numask 077\nmkdir -p " HOME "\nchmod 711 " HOME "\ncd " HOME "\n");
     fetch_write(s, out);
     start_write(s, out);
     buf_append_text(out,

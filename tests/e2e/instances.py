@@ -2,24 +2,14 @@
 """Instances as a client of the Mithril API uses them, on a real agent: bid, wait, log in over SSH, sudo, rsync,
 volumes, notice, pause and resume with the boot disk kept, and nothing of the host to be seen. Steps and polls
 are those of the SkyPilot adapter."""
-import hashlib
 import os
 import pathlib
 import shutil
 import subprocess
 
 import harness
+from instances_image import make_image
 from mithril_client import Client
-
-
-def make_image():
-    """The image, made once a machine and kept beside those of other versions of the script."""
-    script = harness.SOURCE / "tools" / "image"
-    folder = pathlib.Path("/var/tmp") / f"tessera-test-image-{hashlib.sha256(script.read_bytes()).hexdigest()[:12]}"
-    done = subprocess.run([str(script), str(folder)], capture_output=True, text=True, check=False, timeout=400)
-    if done.returncode:
-        harness.skip(f"no image can be made here: {done.stderr.strip()[-300:]}")
-    return folder
 
 
 class Machine:

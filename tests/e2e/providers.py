@@ -4,6 +4,7 @@ import json
 
 import harness
 from mithril_client import Client, Node
+from providers_work import bought, task
 from seller import KEY, Seller
 
 
@@ -16,19 +17,6 @@ def serve(settings=None):
 def add(cluster, seller, **more):
     body = {"name": "acme", "url": seller.url, "key": KEY, "project": "mine", "poll_ms": 100, "idle_ms": 1500} | more
     return cluster.request("POST", "/v1/providers", body)
-
-
-def bought(cluster):
-    return cluster.request("GET", "/v1/providers")["providers"][0].get("bought", [])
-
-
-def task(run, limit, cores=500, **more):
-    return {"run": run, "preemptible": True, "limit_udollar_per_hour": limit, "notice_ms": 1000,
-            "choices": [{"amounts": {"core_milli": cores, "memory_mib": 64}}]} | more
-
-
-def node_of(cluster, work):
-    return cluster.status(work)["placements"][0]["node_name"]
 
 
 def buys_when_full(folder_of):
