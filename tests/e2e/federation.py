@@ -37,7 +37,17 @@ def with_libraries(image):
     return folder
 
 
+def bridges():
+    lines = subprocess.run(["ip", "-br", "link"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return {line.split()[0] for line in lines if line.startswith("tsr")}
+
+
+def links():
+    return subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
+
+
 def play(seller, buyer, log):
+    others = bridges()
     own = buyer.submit(task("sleep 600", 2_000_000))
     buyer.wait_state(own, "running")
     key = seller.request("POST", "/v1/keys", {"role": "member", "project": "default", "name": "the buyer"})["key"]
@@ -51,6 +61,8 @@ def play(seller, buyer, log):
             print(f"---- {path}\n{path.read_text(errors='replace')[-3000:]}")
         raise
     [order] = bought(buyer)
+    bridge = bridges() - others
+    assert bridge, "a bridge of the seller's"
     node = next(n for n in buyer.request("GET", "/v1/nodes")["nodes"] if n["name"] == order["node"])
     assert node["place"]["provider"] == "friends" and node["place"]["region"] == "local-a", node
     assert not any(l.startswith("instance=") for l in node.get("labels", [])), node
@@ -66,6 +78,10 @@ def play(seller, buyer, log):
     assert client.get(f"/spot/bids/{bid['fid']}")["status"] == "Terminated"
     harness.wait("its machine is gone", lambda: not seller.request("GET", "/v1/nodes")["nodes"][0].get("replicas"), 60)
     assert buyer.status(own)["state"] == "running"
+    # connections that the machine died with hold its links for a while, and the agent tries for two seconds alone
+    harness.wait("its links are gone", lambda: not any(f"master {b} " in links() for b in bridge), 120)
+    for name in bridge & bridges():
+        subprocess.run(["ip", "link", "delete", name], check=False)
     assert key not in (buyer.folder / "server.log").read_text()
 
 
