@@ -271,13 +271,22 @@ static int order_forget(struct api_buyer *b, struct provider *p, struct order *o
     return rc;
 }
 
+/* It was when the provider was added; this start may be another. */
+static int advertised(const struct api_buyer *b, struct error *err)
+{
+    return b->api->options.advertise ? 0 : error_set(err, -EAGAIN, "bought machines could not reach this server: start it with --listen and --advertise");
+}
+
 /* It is not there: its call never went out, or never arrived. A token is never kept in a file, so it is made anew. */
 static int order_place(struct api_buyer *b, struct provider *p, struct order *o, struct error *err)
 {
     _cleanup_buf_ struct buf script = BUF_INIT(16384);
     char token[CORE_KEY_SIZE];
     struct str fid;
-    int rc = token_make(b, o, token);
+    int rc = advertised(b, err);
+    if (rc < 0)
+        return rc;
+    rc = token_make(b, o, token);
     if (rc == 0)
         rc = script_make(b, o, token, &script, err);
     const struct seller_order order = {.name = str_from(o->name), .type = str_from(o->type),
@@ -517,6 +526,8 @@ static int buy(struct api_buyer *b, struct provider *p, struct error *err)
     size_t count = plan_machines(&b->demand.plan, b->demand.demands, b->offers.count ? b->demand.count : 0, machines, BOOK_ORDERS_MOST);
     rc = orders_match(b, p, machines, &count, err);
     bool rests = p->rest > clock_monotonic_ms() || p->leaving;
+    if (rc == 0 && count && !rests)
+        rc = advertised(b, err);
     for (size_t i = 0; rc == 0 && !rests && i < count && (int64_t)p->order_count < p->most; i++)
         rc = order_new(b, p, &b->offers.items[machines[i].offer], plan_limit(machines[i].value, p->margin_permille), err);
     return rc;
@@ -554,8 +565,14 @@ static int seller_pass(struct api_buyer *b, struct provider *p, struct error *er
     if (rc < 0)
         return rc;
     plan_sort(&b->offers);
-    for (size_t i = p->order_count; rc == 0 && i > 0; i--)
-        rc = order_pass(b, p, &p->orders[i - 1], err);
+    for (size_t i = p->order_count; rc != -ECANCELED && i > 0; i--) { /* one in trouble holds up no other */
+        struct error own = {0};
+        int one = order_pass(b, p, &p->orders[i - 1], &own);
+        if (one < 0 && (rc == 0 || one == -ECANCELED)) {
+            rc = one;
+            *err = own;
+        }
+    }
     return rc < 0 ? rc : buy(b, p, err);
 }
 

@@ -197,6 +197,25 @@ def nobody_could_join(folder_of):
             assert refused.status == 409 and "--advertise" in refused.error["message"], refused.body
         finally:
             seller.close()
+    with serve() as cluster:
+        seller = Seller(folder_of(cluster))
+        try:
+            add(cluster, seller)
+            assert cluster.stop_server() == 0
+            cluster.serve_options = []
+            cluster.start_server()
+            cluster.wait_state(cluster.submit(task("sleep 600", 2_000_000)), "running")
+            cluster.submit(task("sleep 600", 1_000_000))
+            problem = harness.wait("it says so", lambda: cluster.request("GET", "/v1/providers")["providers"][0].get("problem"))
+            assert "--listen" in problem and not seller.bids, problem
+            assert "in trouble" in cluster.run("provider", "list").stdout
+            assert cluster.stop_server() == 0
+            (cluster.data / "providers.json").write_text('{"format":1,"providers":[{}]}')
+            cluster.server = cluster.spawn("server", harness.TESSERA, "serve", "--data", str(cluster.data), "--port", str(cluster.port))
+            assert cluster.server.wait(60) == 1
+            assert "providers.json: orders: is missing" in (cluster.folder / "server.log").read_text()
+        finally:
+            seller.close()
 
 
 def main():
