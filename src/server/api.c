@@ -2,6 +2,7 @@
 /* Dispatch: a request becomes a call, meets its route, and goes on to a reader, the writer or a
  * handler of the loop. */
 #include "server/api_cluster.h"
+#include "server/api_delivery.h"
 #include "server/api_internal.h"
 #include "server/api_kept.h"
 
@@ -205,6 +206,7 @@ void api_committed(void *context, const struct core_commit *commit)
     api_events_commit(a->events, commit);
     api_logs_commit(a->logs, commit);
     api_clusters_commit(a->clusters, commit);
+    api_delivery_commit(a->delivery, commit);
 }
 
 /* ---- life ---- */
@@ -239,12 +241,14 @@ void api_stop(void *context)
     api_events_stop(a->events);
     api_logs_stop(a->logs);
     api_clusters_stop(a->clusters);
+    api_delivery_stop(a->delivery);
 }
 
 void api_free(struct api *a)
 {
     if (!a)
         return;
+    api_delivery_free(a->delivery);
     api_clusters_free(a->clusters);
     api_polls_free(a->polls);
     api_events_free(a->events);
@@ -266,7 +270,9 @@ static int open_parts(struct api *a, struct error *err)
     int r = api_logs_new(&a->logs, a, err);
     if (r == 0)
         r = api_archives_new(&a->archives, a, err);
-    return r < 0 ? r : api_clusters_new(&a->clusters, a, err);
+    if (r == 0)
+        r = api_clusters_new(&a->clusters, a, err);
+    return r < 0 ? r : api_delivery_new(&a->delivery, a, err);
 }
 
 int api_new(struct api **ret, const struct api_options *options, struct error *err)

@@ -20,6 +20,8 @@ struct api_options {
     const char *url;       /* where this machine reaches it: "http://127.0.0.1:7070" */
     const char *advertise; /* where other machines reach it, NULL = loopback only */
     const char *pin;       /* "sha256//…" of its certificate, NULL without TLS */
+    bool webhook_allow_private;    /* webhooks may lead to private addresses */
+    const char *webhook_authority; /* NULL or PEM: who vouches for those they lead to, in place of the system's */
 };
 
 /* Makes DATA/archives and DATA/logs. */

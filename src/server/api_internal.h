@@ -19,6 +19,7 @@ struct api_logs;
 struct api_polls;
 struct api_binary;
 struct api_clusters;
+struct api_delivery;
 struct api_kept;
 
 /* Of a histogram of microseconds: powers of two from 64 µs to about 8 s, and the rest. */
@@ -43,6 +44,7 @@ struct api {
     struct api_polls *polls;
     struct api_binary *binary;
     struct api_clusters *clusters;
+    struct api_delivery *delivery;
     struct api_kept *kept;
     struct api_histogram commands; /* from the request to its durable answer */
     _Atomic uint64_t kept_reads;   /* answered on the loop thread from what is kept */

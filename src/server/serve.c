@@ -35,6 +35,7 @@ struct serve {
     struct certificate *certificate;
     const char *hosts[HOSTS_MAX];
     char advertised_host[256];
+    struct buf webhook_authority; /* PEM; empty: the system's */
     unsigned connections;
     int signals, failed; /* signalfd; eventfd: the core met something it cannot live with */
     pthread_t loop;
@@ -196,9 +197,23 @@ static size_t hosts_list(struct serve *s)
     return count;
 }
 
+static int authority_read(struct serve *s, struct error *err)
+{
+    s->webhook_authority.limit = 1 << 20;
+    int r = s->options.webhook_ca ? data_read(s->options.webhook_ca, &s->webhook_authority, err) : 0;
+    if (r < 0)
+        return error_prefix(err, "--webhook-ca"), r;
+    if (s->options.webhook_ca && strstr(buf_text(&s->webhook_authority), "-----BEGIN CERTIFICATE-----") == NULL)
+        return error_set(err, -EINVAL, "--webhook-ca: %s holds no certificate in PEM", s->options.webhook_ca);
+    return 0;
+}
+
 static int api_ready(struct serve *s, struct error *err)
 {
     const struct serve_options *o = &s->options;
+    int r = authority_read(s, err);
+    if (r < 0)
+        return r;
     const struct api_options options = {
         .core = s->core,
         .http = s->http,
@@ -208,6 +223,8 @@ static int api_ready(struct serve *s, struct error *err)
         .url = o->url,
         .advertise = o->advertised[0] ? o->advertised : NULL,
         .pin = s->certificate ? certificate_pin(s->certificate) : NULL,
+        .webhook_allow_private = o->webhook_allow_private,
+        .webhook_authority = s->webhook_authority.size ? buf_text(&s->webhook_authority) : NULL,
     };
     return api_new(&s->api, &options, err);
 }
@@ -301,6 +318,7 @@ static void serve_fini(struct serve *s)
     api_free(s->api);
     http_server_free(s->http);
     certificate_free(s->certificate);
+    buf_fini(&s->webhook_authority);
     if (s->signals >= 0)
         close(s->signals);
     if (s->failed >= 0)

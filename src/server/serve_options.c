@@ -34,6 +34,9 @@ static const char help[] =
     "  --rebuild-tables    go on although tables.db is lost, with the history that the journal still holds\n"
     "  --store disk|memory where the journal stands (default: disk). In memory nothing outlives the server: for trials\n"
     "                      and measurements, with a folder of its own\n"
+    "  --webhook-allow-private\n"
+    "                      let webhooks lead to private addresses too: of this machine, of your own networks\n"
+    "  --webhook-ca FILE   PEM file with who vouches for those that webhooks lead to, in place of the system's\n"
     "  --log-level LEVEL   debug, info, warning or error (default: info)\n"
     "\n"
     "The first start makes an admin key and writes it to DIR/client.yaml, which only its owner can read:\n"
@@ -42,7 +45,7 @@ static const char help[] =
     "Exit code: 0 after a clean stop, 1 when it cannot start or go on (it says why), 2 for a wrong command line.\n";
 
 enum serve_option { OPTION_DATA, OPTION_PORT, OPTION_LISTEN, OPTION_ADVERTISE, OPTION_CERT, OPTION_KEY, OPTION_INSECURE, OPTION_CONSOLE,
-              OPTION_REBUILD, OPTION_SNAPSHOT, OPTION_STORE, OPTION_LEVEL, OPTION_HELP };
+              OPTION_REBUILD, OPTION_SNAPSHOT, OPTION_STORE, OPTION_WEBHOOK_PRIVATE, OPTION_WEBHOOK_CA, OPTION_LEVEL, OPTION_HELP };
 
 static int number_parse(const char *text, int *ret)
 {
@@ -93,6 +96,9 @@ static int option_take(struct serve_options *o, int option, const char *argument
     case OPTION_INSECURE:
         o->insecure = true;
         return 0;
+    case OPTION_WEBHOOK_PRIVATE:
+        o->webhook_allow_private = true;
+        return 0;
     case OPTION_REBUILD:
         o->rebuild_tables = true;
         return 0;
@@ -104,10 +110,12 @@ static int option_take(struct serve_options *o, int option, const char *argument
     case OPTION_CERT:
     case OPTION_KEY:
     case OPTION_CONSOLE:
+    case OPTION_WEBHOOK_CA:
         break;
     }
     const char **texts[] = {[OPTION_DATA] = &o->data, [OPTION_LISTEN] = &o->listen, [OPTION_ADVERTISE] = &o->advertise,
-                            [OPTION_CERT] = &o->tls_cert, [OPTION_KEY] = &o->tls_key, [OPTION_CONSOLE] = &o->console};
+                            [OPTION_CERT] = &o->tls_cert, [OPTION_KEY] = &o->tls_key, [OPTION_CONSOLE] = &o->console,
+                            [OPTION_WEBHOOK_CA] = &o->webhook_ca};
     if (argument[0] == '\0')
         return error_set(err, -EINVAL, "an empty text is no value here; see tessera serve --help");
     *texts[option] = argument;
@@ -125,7 +133,8 @@ static int options_take(struct serve_options *o, int argc, char **argv, struct e
         [OPTION_CERT] = {"tls-cert", required_argument}, [OPTION_KEY] = {"tls-key", required_argument},
         [OPTION_INSECURE] = {"insecure", no_argument}, [OPTION_CONSOLE] = {"console", required_argument},
         [OPTION_REBUILD] = {"rebuild-tables", no_argument}, [OPTION_SNAPSHOT] = {"snapshot-every", required_argument},
-        [OPTION_STORE] = {"store", required_argument}, [OPTION_LEVEL] = {"log-level", required_argument},
+        [OPTION_STORE] = {"store", required_argument}, [OPTION_WEBHOOK_PRIVATE] = {"webhook-allow-private", no_argument},
+        [OPTION_WEBHOOK_CA] = {"webhook-ca", required_argument}, [OPTION_LEVEL] = {"log-level", required_argument},
         [OPTION_HELP] = {"help", no_argument},
     };
     struct option table[ARRAY_COUNT(names) + 1] = {0};
