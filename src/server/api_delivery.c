@@ -3,11 +3,15 @@
 
 #include "base/clock.h"
 #include "net/http_client.h"
+#include "net/mail.h"
 #include "net/outbound.h"
 #include "records/object.h"
+#include "records/workload.h"
 #include "server/api_internal.h"
 #include "server/file.h"
+#include "server/mail.h"
 #include "server/webhook.h"
+#include "wire/json.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -21,6 +25,8 @@
 #define CONNECT_TIMEOUT_MS 5000
 #define ATTEMPT_TIMEOUT_MS 15000
 #define ANSWER_MOST_BYTES 65536
+#define MAIL_LANE 0
+#define MAIL_MOST_BYTES 65536
 #define GIVEN_UP_MS ((time_ms)3 * 24 * HOUR_MS)
 
 /* Before the second attempt, the third, …; the last one for all that follow. */
@@ -37,7 +43,7 @@ struct lane {
     struct outbox_lane row;
     struct hook hook;     /* with texts of its own */
     struct arena arena;
-    bool busy, there, full;
+    bool busy, there, full, ready; /* ready: what it needs to be sent is known */
     int64_t added;        /* to the outbox by the look that runs */
     char tested[DELIVERY_ID_MOST];
 };
@@ -52,6 +58,7 @@ struct sender {
     pthread_t thread;
     bool started;
     struct http_client *client; /* the one under way; under the lock */
+    atomic_bool stop;           /* of a mail under way */
     struct arena arena;
 };
 
@@ -75,6 +82,7 @@ struct api_delivery {
         struct hook *hooks;
         size_t hook_count;
         struct table_event *rows; /* in order */
+        struct str *recipients;   /* of mail about each of them; empty: nobody */
         size_t row_count;
         struct table_position cursor;
         bool more, behind, failed;
@@ -153,6 +161,34 @@ static int rows_read(struct api_delivery *d, const struct core_view *view, struc
     return 0;
 }
 
+/* Who is told by mail of a workload's events; empty: nobody. */
+static struct str email_of(struct api_delivery *d, const struct core_view *view, engine_id id)
+{
+    const struct engine_workload *w = engine_workload(view->engine, id);
+    const struct table_query query = {.table = TABLE_WORKLOAD, .id = id, .limit = 1};
+    struct workload_request request;
+    struct table_page page;
+    struct json_value json;
+    if (w) {
+        struct unpack in = unpack_from(w->request);
+        bool known = record_unpack(&workload_request_record, &in, &d->arena, &request, NULL) == 0 && request.kind == WORKLOAD_INSTANCE;
+        return known ? arena_str(&d->arena, request.instance.email) : STR("");
+    }
+    if (tables_read(view->tables, &query, &d->arena, &page, NULL) < 0 || page.count == 0)
+        return STR("");
+    const struct table_workload *row = page.rows;
+    return json_parse(row->request, &d->arena, &json, NULL) == 0 ? json_get_str(json_get(&json, "instance"), "email") : STR("");
+}
+
+static void recipients_read(struct api_delivery *d, const struct core_view *view)
+{
+    struct found *f = &d->found;
+    f->recipients = arena_alloc(&d->arena, (f->row_count + 1) * sizeof *f->recipients);
+    for (size_t i = 0; i < f->row_count && d->api->options.mail; i++)
+        if (f->rows[i].workload && f->rows[i].at_ms >= outbox_begun(d->outbox))
+            f->recipients[i] = email_of(d, view, f->rows[i].workload);
+}
+
 static void answered(struct api_delivery *d)
 {
     pthread_mutex_lock(&d->lock);
@@ -169,6 +205,8 @@ static void look_read(struct core_read *read, const struct core_view *view)
     d->found.failed = rows_read(d, view, &err) < 0;
     if (d->found.failed)
         log_warning("deliveries wait: %s", err.text);
+    else
+        recipients_read(d, view);
     answered(d);
 }
 
@@ -231,6 +269,7 @@ static void lane_fill(struct lane *lane, const struct hook *hook)
         types[i] = arena_str(&lane->arena, given[i]);
     lane->hook = (struct hook){.id = hook->id, .project = arena_str(&lane->arena, hook->project), .url = arena_str(&lane->arena, hook->url),
                                .secret = arena_str(&lane->arena, hook->secret), .types = {types, hook->types.count}, .created = hook->created};
+    lane->ready = true;
 }
 
 /* Those that were kept by the last run; which of them are still wanted, the first look says. */
@@ -261,7 +300,7 @@ static int hook_lane(struct api_delivery *d, const struct hook *hook, struct err
     }
     pthread_mutex_lock(&d->lock);
     lane->there = true;
-    if (lane->hook.id == 0)
+    if (!lane->ready)
         lane_fill(lane, hook);
     pthread_mutex_unlock(&d->lock);
     if (!known)
@@ -272,6 +311,8 @@ static int hook_lane(struct api_delivery *d, const struct hook *hook, struct err
 static int lane_remove(struct api_delivery *d, size_t index, struct error *err)
 {
     struct lane *lane = d->lanes[index];
+    if (lane->row.id == MAIL_LANE && lane->row.waiting)
+        log_warning("%lld mails that waited are dropped: the server was started without --smtp", (long long)lane->row.waiting);
     pthread_mutex_lock(&d->lock);
     d->lanes[index] = d->lanes[--d->lane_count];
     pthread_mutex_unlock(&d->lock);
@@ -289,6 +330,8 @@ static int lanes_follow(struct api_delivery *d, struct error *err)
         d->lanes[i]->there = false;
     for (size_t i = 0; r == 0 && i < d->found.hook_count; i++)
         r = hook_lane(d, &d->found.hooks[i], err);
+    if (r == 0 && d->api->options.mail)
+        r = hook_lane(d, &(struct hook){.id = MAIL_LANE}, err);
     for (size_t i = d->lane_count; r == 0 && i-- > 0;)
         if (!d->lanes[i]->there)
             r = lane_remove(d, i, err);
@@ -330,6 +373,24 @@ static int event_put(struct api_delivery *d, const struct table_event *row, stru
     return r;
 }
 
+static int mail_put(struct api_delivery *d, const struct table_event *row, struct str recipient, struct error *err)
+{
+    _cleanup_buf_ struct buf id = BUF_INIT(64), subject = BUF_INIT(1024), body = BUF_INIT(MAIL_MOST_BYTES);
+    struct lane *lane = lane_find(d, MAIL_LANE);
+    struct api_event event;
+    if (recipient.size == 0 || lane == NULL || record_from_json_loose(&api_event_record, row->json, &d->arena, &event, NULL) < 0)
+        return 0;
+    if (lane->row.waiting + lane->added >= OUTBOX_LANE_MOST) {
+        log_warning("a mail is dropped: %d wait", OUTBOX_LANE_MOST);
+        return 0;
+    }
+    buf_printf(&id, "%llu-%llu", (unsigned long long)row->seq, (unsigned long long)row->position);
+    mail_write(&event, &subject, &body);
+    lane->added++;
+    return outbox_put(d->outbox, &(struct outbox_item){.lane = MAIL_LANE, .id = buf_str(&id), .type = row->type, .recipient = recipient,
+                                                       .subject = buf_str(&subject), .body = buf_str(&body), .at = row->at_ms}, err);
+}
+
 static int tests_put(struct api_delivery *d, const struct test *tests, size_t count, struct error *err)
 {
     int r = 0;
@@ -358,7 +419,8 @@ static int found_put(struct api_delivery *d, const struct test *tests, size_t te
     pthread_mutex_lock(&d->store);
     int r = outbox_begin(d->outbox, err);
     for (size_t i = 0; r == 0 && i < f->row_count; i++)
-        r = event_put(d, &f->rows[i], err);
+        if ((r = event_put(d, &f->rows[i], err)) == 0)
+            r = mail_put(d, &f->rows[i], f->recipients[i], err);
     if (r == 0)
         r = tests_put(d, tests, test_count, err);
     if (r == 0)
@@ -473,13 +535,13 @@ struct job {
     struct outbox_item item;
 };
 
-enum verdict { ARRIVED, AGAIN, GONE, STOPPED };
+enum verdict { ARRIVED, AGAIN, GONE, REFUSED, STOPPED }; /* REFUSED: a mail that nobody will take */
 
 static bool lane_due(const struct lane *lane, time_ms now)
 {
     /* a clock that was set back delays nothing for longer than a pause */
     time_ms due = MIN(lane->row.due, now + pauses[ARRAY_COUNT(pauses) - 1]);
-    return lane->hook.id && !lane->busy && !lane->row.disabled && lane->row.waiting > 0 && due <= now;
+    return lane->ready && !lane->busy && !lane->row.disabled && lane->row.waiting > 0 && due <= now;
 }
 
 /* The next lane in turn with something due; else when to look again. */
@@ -585,6 +647,19 @@ static enum verdict hook_attempt(struct sender *s, struct job *job, struct error
     return r == 0 && status == 410 ? GONE : AGAIN;
 }
 
+static enum verdict mail_attempt(struct sender *s, struct job *job, struct error *err)
+{
+    const struct api_options *options = &s->d->api->options;
+    _cleanup_buf_ struct buf text = BUF_INIT(2 * MAIL_MOST_BYTES);
+    mail_compose(&text, options->mail_from, &job->item);
+    const struct mail mail = {.from = options->mail_from, .to = job->item.recipient.data, .text = buf_str(&text)};
+    int r = mail_send(options->mail, &mail, &s->stop, err);
+    if (r < 0 && r != -ECANCELED)
+        log_warning("mail about %.*s: %s", STR_ARGS(job->item.subject), err->text);
+    bool old = clock_wall_ms() - job->item.at >= GIVEN_UP_MS;
+    return r == 0 ? ARRIVED : r == -ECANCELED ? STOPPED : r == -EREMOTEIO || old ? REFUSED : AGAIN;
+}
+
 /* For a page: printable letters alone, whatever a peer's certificate says. */
 static void error_keep(struct outbox_lane *row, const char *text)
 {
@@ -596,9 +671,9 @@ static void error_keep(struct outbox_lane *row, const char *text)
 
 static void row_move(struct outbox_lane *row, enum verdict verdict, const char *why, time_ms now)
 {
-    if (verdict == ARRIVED) {
+    if (verdict == ARRIVED || verdict == REFUSED) {
         row->attempts = row->due = row->failing = 0;
-        row->delivered++;
+        row->delivered += verdict == ARRIVED;
         row->delivered_at = now;
         row->error[0] = '\0';
         return;
@@ -606,7 +681,7 @@ static void row_move(struct outbox_lane *row, enum verdict verdict, const char *
     row->attempts++;
     row->failing = row->failing ? row->failing : now;
     row->due = now + pauses[MIN((size_t)row->attempts - 1, ARRAY_COUNT(pauses) - 1)];
-    if (verdict == GONE || now - row->failing >= GIVEN_UP_MS)
+    if (row->id != MAIL_LANE && (verdict == GONE || now - row->failing >= GIVEN_UP_MS))
         row->disabled = now;
     error_keep(row, why);
 }
@@ -617,7 +692,7 @@ static void job_show(struct api_delivery *d, const struct job *job, enum verdict
     pthread_mutex_lock(&d->lock);
     struct lane *lane = lane_find(d, job->row.id);
     if (lane) {
-        int64_t waiting = job->row.disabled ? 0 : lane->row.waiting - (verdict == ARRIVED);
+        int64_t waiting = job->row.disabled ? 0 : lane->row.waiting - (verdict == ARRIVED || verdict == REFUSED);
         if (verdict != STOPPED && !lane->row.disabled) {
             lane->row = job->row;
             lane->row.waiting = MAX(waiting, 0);
@@ -641,12 +716,12 @@ static void job_run(struct sender *s, struct job *job)
     pthread_mutex_unlock(&d->store);
     enum verdict verdict = STOPPED;
     if (r > 0)
-        verdict = hook_attempt(s, job, &err);
+        verdict = job->row.id == MAIL_LANE ? mail_attempt(s, job, &err) : hook_attempt(s, job, &err);
     time_ms now = clock_wall_ms();
     if (verdict != STOPPED) {
         row_move(&job->row, verdict, err.text, now);
         pthread_mutex_lock(&d->store);
-        r = outbox_record(d->outbox, &job->row, verdict == ARRIVED ? job->item.number : 0, &kept);
+        r = outbox_record(d->outbox, &job->row, verdict == ARRIVED || verdict == REFUSED ? job->item.number : 0, &kept);
         pthread_mutex_unlock(&d->store);
         if (job->row.disabled)
             log_info("a webhook is given up: %s", job->row.error);
@@ -751,9 +826,11 @@ void api_delivery_stop(struct api_delivery *d)
 {
     pthread_mutex_lock(&d->lock);
     d->stopping = true;
-    for (size_t i = 0; i < SENDERS; i++)
+    for (size_t i = 0; i < SENDERS; i++) {
+        atomic_store(&d->senders[i].stop, true);
         if (d->senders[i].client)
             http_client_abort(d->senders[i].client);
+    }
     pthread_cond_broadcast(&d->changed);
     pthread_mutex_unlock(&d->lock);
 }

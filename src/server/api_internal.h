@@ -52,6 +52,9 @@ struct api {
         gap_at; /* last posting of prices, last certified gap; 0 = none yet */
 };
 
+/* Of an order that names an address, where the server has no SMTP server. */
+#define MAIL_NOT_SENT "no mail goes out: this server was started without --smtp"
+
 /* ---- one request ---- */
 
 struct api_call;

@@ -8,6 +8,7 @@
 
 struct serve_options {
     const char *webhook_ca;
+    const char *smtp, *smtp_password_file, *smtp_from;
     bool webhook_allow_private;
     const char *data, *listen, *tls_cert, *tls_key, *advertise, *console;
     int port;        /* on loopback */

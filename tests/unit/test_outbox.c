@@ -3,6 +3,9 @@
 #include "base/memory.h"
 #include "server/outbox.h"
 #include "server/webhook.h"
+#include "server/mail.h"
+#include "net/mail.h"
+#include "records/workload.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -170,6 +173,62 @@ static void a_body_is_one_json_object(void **state)
     arena_fini(&arena);
 }
 
+static void a_mail_holds_nothing_but_its_own_header_lines(void **state)
+{
+    (void)state;
+    _cleanup_buf_ struct buf out = BUF_INIT(65536), subject = BUF_INIT(1024), body = BUF_INIT(4096);
+    const struct api_event event = {.type = STR("workload_preempting"), .name = STR("train"), .workload = STR("work_1"), .project = STR("default"),
+                                    .text = STR("has to leave"), .at_ms = 1700000000123, .deadline_ms = 1700000300000};
+    mail_write(&event, &subject, &body);
+    assert_string_equal(buf_text(&subject), "train: preempting");
+    assert_string_equal(buf_text(&body), "train has to leave\n\nwhen      2023-11-14T22:13:20.123Z\nproject   default\nworkload  work_1\n"
+                                         "until     2023-11-14T22:18:20.000Z\n");
+    const struct outbox_item item = {.id = STR("12-3"), .recipient = STR("ann@example.org\r\nBcc: all@example.org"), .subject = STR("a\nb"),
+                                     .body = STR("one\n.\n"), .at = 1700000000123};
+    mail_compose(&out, "gpus@example.org", &item);
+    assert_string_equal(buf_text(&out), "From: Tessera <gpus@example.org>\r\nTo: ann@example.org??Bcc: all@example.org\r\nSubject: a?b\r\n"
+                                        "Date: Tue, 14 Nov 2023 22:13:20 +0000\r\nMessage-ID: <12-3@example.org>\r\nAuto-Submitted: auto-generated\r\n"
+                                        "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
+                                        "one\r\n.\r\n");
+}
+
+static void addresses_are_taken_or_refused_whole(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"", "ann@example.org", "a.b+c@d", "x@[1.2.3.4"};
+    static const char *const bad[] = {"ann", "@example.org", "ann@", "a@b@c", "a b@c", "ann@example.org\r\nBcc: x@y", "ann@example.org\n", "a\tb@c",
+                                      "<ann@example.org>", "ann@example.org,bob@example.org", "\"ann\"@example.org", "\xc3\xa4@example.org", "a@b\x7f"};
+    struct error err = {0};
+    for (size_t i = 0; i + 1 < ARRAY_COUNT(good); i++)
+        assert_int_equal(workload_email_check(str_from(good[i]), "instance.email", &err), 0);
+    assert_true(workload_email_check(str_from(good[3]), "instance.email", &err) < 0);
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++)
+        assert_true(workload_email_check(str_from(bad[i]), "instance.email", &err) < 0);
+    assert_true(workload_email_check((struct str){"a\0@b", 4}, "instance.email", &err) < 0);
+}
+
+static void a_mail_servers_url_is_checked_and_never_repeated(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url, *password;
+        bool good;
+    } cases[] = {
+        {"smtp://127.0.0.1:25", NULL, true}, {"smtps://u:s3cret@mail.example.org", NULL, true}, {"smtp://u@mail.example.org:587", "s3cret", true},
+        {"http://u:s3cret@mail.example.org", NULL, false}, {"smtp://:s3cret@mail.example.org", NULL, false}, {"smtp://mail.example.org", "s3cret", false},
+        {"s3cret", NULL, false}, {"smtp://u:s3cret@host/path", NULL, false}, {"", NULL, false}, {"smtp://u:s3cret@host:99999", NULL, false},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct mail_server *server = NULL;
+        struct error err = {0};
+        int r = mail_server_new(&server, cases[i].url, cases[i].password, &err);
+        if ((r == 0) != cases[i].good || (server != NULL) != cases[i].good)
+            fail_msg("%s: %d %s", cases[i].url, r, err.text);
+        assert_null(strstr(err.text, "s3cret"));
+        mail_server_free(server);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -178,6 +237,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(how_a_lane_stands_is_kept, place_make, place_drop),
         cmocka_unit_test(signatures_are_those_of_standard_webhooks),
         cmocka_unit_test(a_body_is_one_json_object),
+        cmocka_unit_test(a_mail_holds_nothing_but_its_own_header_lines),
+        cmocka_unit_test(addresses_are_taken_or_refused_whole),
+        cmocka_unit_test(a_mail_servers_url_is_checked_and_never_repeated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
