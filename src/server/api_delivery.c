@@ -71,6 +71,8 @@ struct api_delivery {
     pthread_t thread;
     bool started, stopping, ended, look, done;
     struct sender senders[SENDERS];
+    uint64_t types;   /* of events that somebody may want: bits of enum engine_event_type */
+    atomic_bool idle; /* nobody wants anything: events need no look */
     struct lane **lanes; /* the looking thread alone adds and removes */
     size_t lane_count, lane_capacity, next;
     struct test *tests;
@@ -84,6 +86,7 @@ struct api_delivery {
         struct table_event *rows; /* in order */
         struct str *recipients;   /* of mail about each of them; empty: nobody */
         size_t row_count;
+        time_ms from; /* nobody wants what was before */
         struct table_position cursor;
         bool more, behind, failed;
     } found;
@@ -105,7 +108,10 @@ static void hooks_read(struct api_delivery *d, const struct engine *e)
         f->hooks[f->hook_count++] = (struct hook){
             .id = o->id, .project = arena_str(&d->arena, project ? project->name : STR("")), .types = body.types, .created = o->created,
             .url = arena_str(&d->arena, body.url), .secret = arena_str(&d->arena, body.secret)};
+        f->from = f->from ? MIN(f->from, o->created) : o->created;
     }
+    if (d->api->options.mail)
+        f->from = f->from ? MIN(f->from, outbox_begun(d->outbox)) : outbox_begun(d->outbox);
 }
 
 static struct table_position row_position(const struct table_event *row)
@@ -117,7 +123,8 @@ static struct table_position row_position(const struct table_event *row)
 static int type_read(struct api_delivery *d, struct tables_reader *tables, const char *type, struct table_page *ret, struct error *err)
 {
     struct found *f = &d->found;
-    const struct table_query query = {.table = TABLE_EVENT, .type = str_from(type), .after = outbox_cursor(d->outbox), .limit = ROWS_MOST};
+    const struct table_query query = {.table = TABLE_EVENT, .type = str_from(type), .after = outbox_cursor(d->outbox), .from_ms = f->from,
+                                      .limit = ROWS_MOST};
     int r = tables_read(tables, &query, &d->arena, ret, err);
     const struct table_event *rows = ret->rows;
     if (r == 0 && ret->more && position_compare(row_position(&rows[ret->count - 1]), f->cursor) < 0) {
@@ -412,6 +419,8 @@ static int tests_put(struct api_delivery *d, const struct test *tests, size_t co
 static int found_put(struct api_delivery *d, const struct test *tests, size_t test_count, struct error *err)
 {
     struct found *f = &d->found;
+    if (d->lane_count == 0) /* whoever comes wants nothing that was before: the cursor may stay, and the disk rest */
+        return 0;
     if (f->row_count == 0 && test_count == 0 && position_compare(f->cursor, outbox_cursor(d->outbox)) == 0)
         return 0;
     for (size_t i = 0; i < d->lane_count; i++)
@@ -477,6 +486,7 @@ static bool look(struct api_delivery *d, time_ms *ret_wait)
 {
     struct error err = {0};
     struct test *tests = NULL;
+    atomic_store(&d->idle, false); /* what happens from here on calls for another look */
     do {
         size_t count = tests_take(d, &tests);
         if (!look_ask(d)) {
@@ -494,7 +504,11 @@ static bool look(struct api_delivery *d, time_ms *ret_wait)
         *ret_wait = r < 0 ? TROUBLE_MS : d->found.behind ? BEHIND_MS : -1;
         if (r < 0)
             return true;
-    } while (d->found.more);
+    } while (d->found.more && d->lane_count);
+    if (d->lane_count == 0) {
+        *ret_wait = -1;
+        atomic_store(&d->idle, true);
+    }
     return true;
 }
 
@@ -751,11 +765,11 @@ static void *sender_main(void *context)
 
 void api_delivery_commit(struct api_delivery *d, const struct core_commit *commit)
 {
-    bool wanted = false;
+    bool wanted = false, idle = atomic_load(&d->idle);
     for (size_t i = 0; i < commit->result->event_count && !wanted; i++) {
         const struct engine_event *event = &commit->result->events[i];
         bool object = event->type == ENGINE_EVENT_OBJECT_CREATED || event->type == ENGINE_EVENT_OBJECT_DELETED;
-        wanted = object ? event->state == OBJECT_WEBHOOK : webhook_type_known(str_from(event_type_name(event->type)));
+        wanted = object ? event->state == OBJECT_WEBHOOK : !idle && d->types >> event->type & 1;
     }
     if (!wanted)
         return;
@@ -808,6 +822,8 @@ int api_delivery_new(struct api_delivery **ret, struct api *api, struct error *e
     struct api_delivery *d = *ret = xcalloc(1, sizeof *d);
     pthread_condattr_t attributes;
     d->api = api;
+    for (enum engine_event_type type = 0; type < ENGINE_EVENT_TYPE_COUNT; type++)
+        d->types |= (uint64_t)webhook_type_known(str_from(event_type_name(type))) << type;
     d->look = true; /* what happened while no server was there */
     pthread_mutex_init(&d->lock, NULL);
     pthread_mutex_init(&d->store, NULL);

@@ -3,9 +3,11 @@
 """Mail to whom an order names, with a stand-in for the mail server: it is away at first and the server is killed
 meanwhile, then it asks to come back later, refuses one recipient for good, and takes the rest."""
 import base64
+import contextlib
 import email
 import json
 import socketserver
+import sqlite3
 import threading
 
 import harness
@@ -104,6 +106,8 @@ def main():
         project = client.get("/projects")[0]["fid"]
         key = client.call("POST", "/ssh-keys", {"project": project, "name": "mine", "public_key": KEY}, 201)["fid"]
         without(c, client, project, key)
+        with contextlib.closing(sqlite3.connect(c.data / "delivery.db")) as outbox:
+            assert outbox.execute("SELECT seq FROM cursor").fetchall() == [(0,)], "the disk is written for nobody"
         node.stop_all()
         c.stop_server()
         secret = c.folder / "smtp-password"
