@@ -9,6 +9,7 @@ import hmac
 import http.server
 import json
 import socket
+import sqlite3
 import ssl
 import threading
 import time
@@ -171,6 +172,33 @@ def gone(c, receiver):
     print("410 ends it")
 
 
+def given_up(c, receiver):
+    """After three days in vain, and where too much waits: the outbox is set so while no server is there."""
+    made = {}
+    for name in ("old", "full"):
+        receiver.answers["/" + name] = [500] * 1000
+        made[name] = c.request("POST", "/v1/webhooks", {"name": name, "url": f"{receiver.url}/{name}", "types": ["workload_finished"]})
+    c.wait_state(c.submit(work("exit 0")), "finished")
+    harness.wait("both fail", lambda: all(hook(c, name).get("attempts") for name in made))
+    c.stop_server()
+    with contextlib.closing(sqlite3.connect(c.data / "delivery.db", isolation_level=None)) as outbox:
+        full, old = (row[0] for row in outbox.execute("SELECT id FROM lanes ORDER BY id DESC LIMIT 2").fetchall())
+        outbox.execute("UPDATE lanes SET due_ms = 0, failing_ms = failing_ms - 3 * 86400000 WHERE id = ?", (old,))
+        outbox.execute("UPDATE lanes SET due_ms = due_ms + 3600000 WHERE id = ?", (full,))
+        outbox.executemany("INSERT INTO items(lane, id, type, recipient, subject, body, at_ms) VALUES(?, ?, 'test', '', '', '{}', 1)",
+                           [(full, f"x-{n}") for n in range(9999)])
+    c.start_server()
+    harness.wait("three days are enough", lambda: hook(c, "old")["state"] == "disabled")
+    assert "500" in hook(c, "old")["error"] and not hook(c, "old").get("waiting"), hook(c, "old")
+    assert hook(c, "full")["state"] == "failing" and hook(c, "full")["waiting"] == 10000, hook(c, "full")
+    c.wait_state(c.submit(work("exit 0")), "finished")
+    harness.wait("too much waits", lambda: hook(c, "full")["state"] == "disabled")
+    assert "10000" in hook(c, "full")["error"] and not hook(c, "full").get("waiting"), hook(c, "full")
+    for name in made:
+        c.run("webhook", "remove", name)
+    print("given up in the end")
+
+
 def budget(c, receiver):
     """Of the project alone whose webhook it is; others neither see nor take it away."""
     c.request("POST", "/v1/projects", {"name": "small"})
@@ -235,6 +263,7 @@ def main():
         c.wait_nodes(1)
         secrets = [order_and_resumption(c, receiver), commands(c, receiver)]
         gone(c, receiver)
+        given_up(c, receiver)
         budget(c, receiver)
         refusals(c, receiver, True)
         log = (c.folder / "server.log").read_text()
