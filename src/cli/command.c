@@ -139,6 +139,16 @@ const struct cli_command cli_commands[] = {
      {{"all", 'a', NULL, "the tokens of machines that have joined, or did not in time, too"}}, 0, 0,
      command_key_list},
     {"key revoke", "ID", "end a key at once", "", NULL, {{0}}, 1, 1, command_key_revoke},
+    {"webhook add", "NAME URL", "have a project's events told to a URL; its secret is shown once",
+     "Each event is POSTed to it as JSON in the form of Standard Webhooks, signed with the secret, in order and at least\n"
+     "once. The URL is https and on the public internet, unless the operator allows others.\n",
+     "  secret=$(tessera webhook add chat https://hooks.example.org/t --types workload_failed,budget)\n",
+     {{"types", 0, "LIST", "only these, comma-joined: workload_started, workload_preempting, workload_finished, workload_failed, workload_cancelled, budget"},
+      {"project", 'p', "NAME", "whose events (default: the key's own, else `default`)"}}, 2, 2, command_webhook_add},
+    {"webhook list", "", "webhooks and how they stand", "", NULL, {PROJECT_OPTION}, 0, 0, command_webhook_list},
+    {"webhook remove", "NAME", "take a webhook away", "What still waits for it is not sent.\n", NULL, {PROJECT_OPTION}, 1, 1, command_webhook_remove},
+    {"webhook test", "NAME", "send a webhook a test, and see whether it arrives", "It stands behind what waits there already.\n", NULL,
+     {PROJECT_OPTION}, 1, 1, command_webhook_test},
     {"control-plane add", "NAME", "give Kubernetes clusters a control plane",
      "A cluster that somebody asks for gets a free one, and is available once that answers /readyz. Its workers run\n"
      "the join command when they boot. Once its cluster is deleted it goes to nobody else: remove it, and register it\n"

@@ -2,6 +2,7 @@
 #include "net/http_client.h"
 
 #include "base/clock.h"
+#include "net/outbound.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -24,7 +25,7 @@ struct http_client {
     char *server, *key, *pin;
     int authority, certificate, certificate_key; /* files in memory with PEM; -1 = none */
     int connect_timeout_ms;
-    bool loopback;
+    bool loopback, stranger, allow_private;
     atomic_bool aborted;
     /* of the call that runs */
     const struct http_call *call;
@@ -66,6 +67,8 @@ static int check_server(const struct http_client_options *options, bool *ret_loo
         rc = error_set(
             err, -EPERM,
             "%s is not loopback: plain http would show the key to the network; use https", host);
+    if (rc == 0 && options->stranger && strcmp(scheme, "https") != 0)
+        rc = error_set(err, -EPERM, "%s is to be called by https alone", host);
     curl_free(scheme);
     curl_free(host);
     curl_free(user);
@@ -110,6 +113,8 @@ int http_client_new(struct http_client **ret, const struct http_client_options *
     c->connect_timeout_ms =
         options->connect_timeout_ms ? options->connect_timeout_ms : CONNECT_TIMEOUT_MS;
     c->loopback = loopback;
+    c->stranger = options->stranger;
+    c->allow_private = options->allow_private;
     c->easy = curl_easy_init();
     c->multi = curl_multi_init();
     CHECK(c->easy && c->multi);
@@ -229,6 +234,18 @@ static int rewind_file(void *context, curl_off_t offset, int origin)
     return CURL_SEEKFUNC_OK;
 }
 
+/* A name is looked up by curl, and again for each connection: what counts is where this one goes. */
+static curl_socket_t open_public(void *context, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct http_client *c = context;
+    (void)purpose;
+    if (!c->allow_private && !outbound_address_public(&address->addr)) {
+        c->failed = -EACCES;
+        return CURL_SOCKET_BAD;
+    }
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
 /* ---- a call ---- */
 
 static struct curl_slist *add_line(struct curl_slist *lines, const char *line)
@@ -301,8 +318,13 @@ static void set_safety(struct http_client *c)
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    if (c->loopback)
+    if (c->loopback || c->stranger)
         curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+    if (c->stranger) {
+        curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "https");
+        curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_public);
+        curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, c);
+    }
     set_file(c, CURLOPT_CAINFO, c->authority);
     set_file(c, CURLOPT_SSLCERT, c->certificate);
     set_file(c, CURLOPT_SSLKEY, c->certificate_key);
@@ -364,6 +386,8 @@ static int fail(struct http_client *c, int code, CURLcode result, struct error *
     const char *why = c->text[0] ? c->text : curl_easy_strerror(result);
     if (code == -ECANCELED)
         why = "the call was ended";
+    else if (code == -EACCES)
+        why = "it is not at an address of the public internet, and no other one is called";
     else if (code == -EMSGSIZE)
         why = "the answer is too large";
     else if (code == -ETIMEDOUT && result == CURLE_OK)

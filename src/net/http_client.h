@@ -27,10 +27,13 @@ struct http_client_options {
     const char *authority; /* NULL or PEM: who vouches for the server, in place of the system's */
     const char *certificate, *certificate_key; /* NULL or PEM: who is calling */
     bool insecure;      /* allow plain http beyond loopback */
+    bool stranger; /* its address is other people's choice: https alone, through no proxy, and to no address
+                      but those of the public internet (outbound.h), unless allow_private */
+    bool allow_private;
     int connect_timeout_ms; /* 0 = 10 s */
 };
 
-/* Copies the options. -EINVAL: not a URL; -EPERM: plain http beyond loopback. */
+/* Copies the options. -EINVAL: not a URL; -EPERM: plain http beyond loopback, or to a stranger. */
 int http_client_new(struct http_client **ret, const struct http_client_options *options,
                     struct error *err);
 void http_client_free(struct http_client *c);
@@ -70,7 +73,7 @@ struct str http_reply_header(const struct http_reply *r, const char *name);
 /* 0 where an answer came, whatever its status. *reply starts zeroed or used before; the caller ends
  * it with http_reply_fini. -ECONNREFUSED: nobody there or connection lost; -ETIMEDOUT; -ECANCELED:
  * aborted or the sink's wish; -EKEYREJECTED: TLS refused (the pin does not match, not verified);
- * -EMSGSIZE; -EIO: anything else. */
+ * -EMSGSIZE; -EACCES: a stranger's name that leads to no public address; -EIO: anything else. */
 int http_client_call(struct http_client *c, const struct http_call *call, struct http_reply *reply,
                      struct error *err);
 

@@ -285,6 +285,29 @@ struct api_providers {
     struct record_list providers; /* of struct api_provider */
 };
 
+struct api_webhook_create {
+    struct str name, project, url;
+    struct record_list types; /* of struct str; none = all */
+};
+struct api_webhook {
+    struct str id, name, project, url;
+    struct record_list types; /* of struct str */
+    struct str secret;        /* in the answer to its making alone */
+    struct str state;         /* active, failing, disabled */
+    struct str error;
+    int64_t status, attempts, waiting;
+    int64_t next_ms, failing_ms, disabled_ms;
+    int64_t delivered, delivered_ms;
+    struct str tested;
+    int64_t created_ms;
+};
+struct api_webhooks {
+    struct record_list webhooks; /* of struct api_webhook */
+};
+struct api_webhook_tested {
+    struct str id;
+};
+
 struct api_key {
     struct str id, snippet; /* the first letters */
     struct str role;        /* admin, operator, member, viewer, agent */
@@ -369,6 +392,7 @@ extern const struct record api_project_record, api_projects_record;
 extern const struct record api_project_create_record, api_project_change_record;
 extern const struct record api_provider_create_record, api_provider_record, api_providers_record;
 extern const struct record api_control_plane_create_record, api_control_plane_record, api_control_planes_record;
+extern const struct record api_webhook_create_record, api_webhook_record, api_webhooks_record, api_webhook_tested_record;
 extern const struct record api_key_record, api_keys_record;
 extern const struct record api_key_create_record, api_key_created_record, api_whoami_record;
 extern const struct record api_entry_record, api_ledger_record, api_event_record;

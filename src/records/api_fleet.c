@@ -194,6 +194,48 @@ static const struct field api_providers_fields[] = {
 };
 RECORD(api_providers, "Providers.");
 
+static const struct field api_webhook_create_fields[] = {
+    SHORT(api_webhook_create, name, FIELD_REQUIRED, 63, "Name: letters, digits, `.`, `_`, `-`; unique in its project."),
+    SHORT(api_webhook_create, project, OMIT, NAME_MOST, "Project whose events it is told, by name or id; empty: the key's, else `default`."),
+    SHORT(api_webhook_create, url, FIELD_REQUIRED, 2048, "Where it is told: https://HOST/PATH, on the public internet unless the operator allows others."),
+    TEXTS(api_webhook_create, types, OMIT, 16, "Types of events: workload_started, workload_preempting, workload_finished, workload_failed, workload_cancelled, "
+          "budget; absent: all of them."),
+};
+RECORD(api_webhook_create, "A new webhook.");
+
+#define H api_webhook
+static const struct field api_webhook_fields[] = {
+    TEXT(H, id, KEEP, "Id."),
+    TEXT(H, name, KEEP, "Name, unique in its project."),
+    TEXT(H, project, KEEP, "Name of the project whose events it is told."),
+    TEXT(H, url, KEEP, "Where it is told."),
+    TEXTS(H, types, KEEP, 16, "Types of events."),
+    TEXT(H, secret, OMIT, "With which its messages are signed; shown this once."),
+    TEXT(H, state, KEEP, "active; failing: the next attempt follows; disabled: given up, remove it and add it anew."),
+    TEXT(H, error, OMIT, "Why the last attempt was in vain."),
+    COUNT(H, status, OMIT, NULL, "Status of the last answer; absent: none came."),
+    COUNT(H, attempts, OMIT, "attempts", "In vain, at the first message that waits."),
+    COUNT(H, waiting, OMIT, "messages", "How many wait."),
+    COUNT(H, next_ms, OMIT, TIME_UNIT, "When it is tried again."),
+    COUNT(H, failing_ms, OMIT, TIME_UNIT, "Since when nothing arrives."),
+    COUNT(H, disabled_ms, OMIT, TIME_UNIT, "When it was given up."),
+    COUNT(H, delivered, KEEP, "messages", "How many arrived."),
+    COUNT(H, delivered_ms, OMIT, TIME_UNIT, "When the last one arrived."),
+    TEXT(H, tested, OMIT, "Id of the last test that arrived."),
+    COUNT(H, created_ms, KEEP, TIME_UNIT, "When it was made."),
+};
+RECORD(api_webhook, "A webhook.");
+
+static const struct field api_webhooks_fields[] = {
+    LIST(api_webhooks, webhooks, KEEP, api_webhook, ANSWER_MOST, "Webhooks, oldest first."),
+};
+RECORD(api_webhooks, "Webhooks.");
+
+static const struct field api_webhook_tested_fields[] = {
+    TEXT(api_webhook_tested, id, KEEP, "Id of the test; the webhook shows it as `tested` once it has arrived."),
+};
+RECORD(api_webhook_tested, "A test on its way.");
+
 #define K api_key
 static const struct field api_key_fields[] = {
     TEXT(K, id, KEEP, "Id."),

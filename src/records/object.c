@@ -55,6 +55,13 @@ static const struct field object_cluster_fields[] = {
 };
 RECORD(object_cluster, "A cluster of Kubernetes.");
 
+static const struct field object_webhook_fields[] = {
+    SHORT(object_webhook, url, FIELD_REQUIRED, 2048, "Where it is told."),
+    TEXTS(object_webhook, types, KEEP, 64, "Types of events."),
+    SHORT(object_webhook, secret, FIELD_SECRET | FIELD_REQUIRED, 128, "With which it is signed."),
+};
+RECORD(object_webhook, "What a project wants told to others.");
+
 struct str object_pack(const struct record *record, const void *value, struct arena *arena)
 {
     _cleanup_buf_ struct buf packed = BUF_INIT(BUF_LIMIT_DEFAULT);

@@ -48,11 +48,18 @@ struct object_cluster {
     struct record_list ssh_keys; /* of struct str: their ids */
 };
 
+/* What a project wants told to others. */
+struct object_webhook {
+    struct str url;           /* "https://…" */
+    struct record_list types; /* of struct str: of events */
+    struct str secret;        /* "whsec_…", with which it is signed */
+};
+
 enum object_quota_product { QUOTA_SPOT, QUOTA_RESERVATIONS, QUOTA_STORAGE };
 extern const char *const object_quota_product_names[]; /* Spot, Reservations, Storage */
 
 extern const struct record object_ssh_key_record, object_volume_record, object_script_record, object_quota_record;
-extern const struct record object_control_plane_record, object_cluster_record;
+extern const struct record object_control_plane_record, object_cluster_record, object_webhook_record;
 
 /* The bytes for the engine; in the arena. NULL data: it does not fit there. */
 struct str object_pack(const struct record *record, const void *value, struct arena *arena);

@@ -166,6 +166,20 @@ static int check_choices(const struct workload_request *request, struct error *e
     return 0;
 }
 
+int workload_email_check(struct str email, const char *field, struct error *err)
+{
+    size_t ats = 0;
+    bool good = email.size == 0 || (email.data[0] != '@' && email.data[email.size - 1] != '@');
+    for (size_t i = 0; i < email.size && good; i++) {
+        char c = email.data[i];
+        ats += c == '@';
+        good = c > ' ' && c <= '~' && !strchr("<>()[]\\,;:\"", c);
+    }
+    if (good && (email.size == 0 || ats == 1))
+        return 0;
+    return error_set(err, -EINVAL, "%s: not an address for mail, allowed is name@host in printable ASCII", field);
+}
+
 int workload_check(const struct workload_request *request, struct error *err)
 {
     if (!is_name(request->name))
@@ -188,7 +202,10 @@ int workload_check(const struct workload_request *request, struct error *err)
                          (long long)request->nodes_max, (long long)request->nodes);
     if (request->deadline_ms && request->deadline_ms <= request->earliest_ms)
         return error_set(err, -EINVAL, "deadline_ms: not after earliest_ms");
-    int r = check_variables("envs", &request->envs, err);
+    int r = workload_email_check(request->instance.email, "instance.email", err);
+    if (r < 0)
+        return r;
+    r = check_variables("envs", &request->envs, err);
     if (r == 0)
         r = check_variables("secrets", &request->secrets, err);
     return r == 0 ? check_choices(request, err) : r;

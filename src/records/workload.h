@@ -81,6 +81,9 @@ struct workload_request {
 
 extern const struct record workload_choice_record, workload_instance_record, workload_request_record;
 
+/* Empty, or one address that may stand in a header line of mail: printable ASCII, one `@`. `field` names it in err. */
+int workload_email_check(struct str email, const char *field, struct error *err);
+
 /* What no field says alone: names, the archive that paths need, racks, order of times, amounts.
  * Both a decoded request and a task file are put to it. err holds `field: what is allowed`. */
 int workload_check(const struct workload_request *request, struct error *err);

@@ -3,6 +3,7 @@
  * handler of the loop. */
 #include "server/api_buyer.h"
 #include "server/api_cluster.h"
+#include "server/api_delivery.h"
 #include "server/api_internal.h"
 #include "server/api_kept.h"
 
@@ -207,6 +208,7 @@ void api_committed(void *context, const struct core_commit *commit)
     api_logs_commit(a->logs, commit);
     api_clusters_commit(a->clusters, commit);
     api_buyer_commit(a->buyer, commit);
+    api_delivery_commit(a->delivery, commit);
 }
 
 /* ---- life ---- */
@@ -242,12 +244,14 @@ void api_stop(void *context)
     api_logs_stop(a->logs);
     api_clusters_stop(a->clusters);
     api_buyer_stop(a->buyer);
+    api_delivery_stop(a->delivery);
 }
 
 void api_free(struct api *a)
 {
     if (!a)
         return;
+    api_delivery_free(a->delivery);
     api_clusters_free(a->clusters);
     api_buyer_free(a->buyer);
     api_polls_free(a->polls);
@@ -272,7 +276,9 @@ static int open_parts(struct api *a, struct error *err)
         r = api_archives_new(&a->archives, a, err);
     if (r == 0)
         r = api_clusters_new(&a->clusters, a, err);
-    return r < 0 ? r : api_buyer_new(&a->buyer, a, err);
+    if (r == 0)
+        r = api_buyer_new(&a->buyer, a, err);
+    return r < 0 ? r : api_delivery_new(&a->delivery, a, err);
 }
 
 int api_new(struct api **ret, const struct api_options *options, struct error *err)

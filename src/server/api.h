@@ -8,6 +8,7 @@
 #include "server/core.h"
 
 struct api;
+struct mail_server;
 
 /* Everything is borrowed for the life of the api. */
 struct api_options {
@@ -20,6 +21,10 @@ struct api_options {
     const char *url;       /* where this machine reaches it: "http://127.0.0.1:7070" */
     const char *advertise; /* where other machines reach it, NULL = loopback only */
     const char *pin;       /* "sha256//…" of its certificate, NULL without TLS */
+    const struct mail_server *mail; /* NULL: no mail goes out */
+    const char *mail_from;          /* address */
+    bool webhook_allow_private;    /* webhooks may lead to private addresses */
+    const char *webhook_authority; /* NULL or PEM: who vouches for those they lead to, in place of the system's */
 };
 
 /* Makes DATA/archives and DATA/logs. */

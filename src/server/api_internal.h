@@ -20,6 +20,7 @@ struct api_polls;
 struct api_binary;
 struct api_clusters;
 struct api_buyer;
+struct api_delivery;
 struct api_kept;
 
 /* Of a histogram of microseconds: powers of two from 64 µs to about 8 s, and the rest. */
@@ -45,12 +46,16 @@ struct api {
     struct api_binary *binary;
     struct api_clusters *clusters;
     struct api_buyer *buyer;
+    struct api_delivery *delivery;
     struct api_kept *kept;
     struct api_histogram commands; /* from the request to its durable answer */
     _Atomic uint64_t kept_reads;   /* answered on the loop thread from what is kept */
     _Atomic time_ms posted_at,
         gap_at; /* last posting of prices, last certified gap; 0 = none yet */
 };
+
+/* Of an order that names an address, where the server has no SMTP server. */
+#define MAIL_NOT_SENT "no mail goes out: this server was started without --smtp"
 
 /* ---- one request ---- */
 

@@ -21,6 +21,7 @@ api_read route_key_list, route_whoami;
 api_handle route_key_create, route_key_revoke;
 api_read route_control_plane_list, route_control_plane_create, route_control_plane_delete;
 api_read route_provider_list, route_provider_create, route_provider_delete;
+api_read route_webhook_list, route_webhook_create, route_webhook_get, route_webhook_delete, route_webhook_test;
 api_read route_ledger_list;
 api_handle route_event_stream;
 api_handle route_archive_put;

@@ -3,6 +3,7 @@
 #include "server/api_route.h"
 #include "server/api_submit.h"
 
+#include "wire/json.h"
 #include "wire/record.h"
 
 #define PAGE_DEFAULT 100
@@ -336,21 +337,33 @@ static bool past_placements(struct api_call *call, const struct core_view *view,
     return true;
 }
 
+/* By an order whose address is told nothing. */
+static bool mail_wanted(struct api_call *call, struct str request)
+{
+    struct json_value json;
+    bool names = request.size && !call->api->options.mail && json_parse(request, call_arena(call), &json, NULL) == 0;
+    return names && json_get_str(json_get(&json, "instance"), "email").size > 0;
+}
+
 static bool add_steps(struct api_call *call, const struct core_view *view, uint64_t id,
                       struct api_workload *ret)
 {
     struct table_page page;
     if (!view_read(call, view, &(struct table_query){.table = TABLE_STEP, .workload = id}, &page))
         return false;
-    struct api_step *items = call_alloc(call, page.count * sizeof *items);
+    struct api_step *items = call_alloc(call, (page.count + 1) * sizeof *items);
     const struct table_step *rows = page.rows;
-    for (size_t i = 0; i < page.count; i++)
-        items[i] = (struct api_step){.at_ms = rows[i].at_ms,
-                                     .type = rows[i].type,
-                                     .attempt = rows[i].attempt,
-                                     .reason = rows[i].reason,
-                                     .text = rows[i].text};
-    ret->steps = (struct record_list){items, page.count};
+    size_t count = 0;
+    for (size_t i = 0; i < page.count; i++) {
+        items[count++] = (struct api_step){.at_ms = rows[i].at_ms,
+                                           .type = rows[i].type,
+                                           .attempt = rows[i].attempt,
+                                           .reason = rows[i].reason,
+                                           .text = rows[i].text};
+        if (i == 0 && mail_wanted(call, ret->request))
+            items[count++] = (struct api_step){.at_ms = rows[i].at_ms, .type = STR("mail"), .text = STR(MAIL_NOT_SENT)};
+    }
+    ret->steps = (struct record_list){items, count};
     return true;
 }
 

@@ -3,6 +3,7 @@
  * nothing is that somebody may still want. */
 #include "server/core_internal.h"
 #include "server/file.h"
+#include "server/outbox.h"
 #include "server/recover.h"
 #include "store/snapshot.h"
 
@@ -14,7 +15,8 @@
 #define MARK_NAME "memory"
 static const char *const kept_names[] = {JOURNAL_NAME, TABLES_NAME, "installation", "client.yaml"};
 /* What an earlier run left; without the journal it means nothing. */
-static const char *const left_names[] = {TABLES_NAME, TABLES_NAME "-wal", TABLES_NAME "-shm", "installation", "client.yaml"};
+static const char *const left_names[] = {TABLES_NAME, TABLES_NAME "-wal", TABLES_NAME "-shm", "installation", "client.yaml",
+                                         OUTBOX_NAME, OUTBOX_NAME "-wal", OUTBOX_NAME "-shm"};
 
 static bool name_there(const char *data, const char *name)
 {

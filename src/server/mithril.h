@@ -124,6 +124,8 @@ struct workload_choice *offer_choice(const struct render *r, const struct offer 
 struct str request_pack(struct api_call *call, const struct workload_request *request);
 /* Names of instances become names of hosts. False: refused. */
 bool order_name_valid(struct api_call *call, struct str name);
+/* False: refused. */
+bool order_email_valid(struct api_call *call, struct str email);
 
 /* Of reservations each instance is a workload of its own: the next one behind `after` (NULL: the first), by id. */
 const struct engine_workload *reservation_order(const struct engine *e, engine_id reservation, const struct engine_workload *after);

@@ -307,6 +307,15 @@ bool order_name_valid(struct api_call *call, struct str name)
     return valid;
 }
 
+bool order_email_valid(struct api_call *call, struct str email)
+{
+    struct error err = {0};
+    if (workload_email_check(email, "notification_email", &err) == 0)
+        return true;
+    call_refuse_error(call, 400, &err);
+    return false;
+}
+
 /* Clusters and volumes stand in one region, and a disk goes to one instance. */
 static bool objects_fit(struct api_call *call, const struct render *r, const struct offer *offer, const struct workload_request *request)
 {
@@ -369,7 +378,7 @@ void mithril_bid_create(struct api_call *call, const struct core_view *view)
     engine_id project = mithril_project(call, create->project);
     const struct offer *offer = project ? offer_named(&r, &offers, create->instance_type, create->region) : NULL;
     udollar limit;
-    if (project == 0 || !order_name_valid(call, create->name))
+    if (project == 0 || !order_name_valid(call, create->name) || !order_email_valid(call, create->notification_email))
         return;
     if (offer == NULL) {
         call_refuse(call, 404, NULL, "instance type not found in that region");
@@ -583,6 +592,8 @@ void mithril_bid_history(struct api_call *call, const struct core_view *view)
         member_id(&out, &r, "user_id", "user", order_principal(view->engine, w));
         member_null(&out, "memory_gb");
         member_null(&out, "persistent_disk_change");
+        if (str_is(event->type, "workload_submitted") && request.instance.email.size && call->api->options.mail == NULL)
+            member_text(&out, "note", STR(MAIL_NOT_SENT)); /* the description lists the types of events, and none is for this */
         json_close(&out, '}');
     }
     json_close(&out, ']');

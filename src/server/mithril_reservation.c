@@ -460,7 +460,7 @@ void mithril_reservation_create(struct api_call *call, const struct core_view *v
     struct window window;
     engine_id project = mithril_project(call, create->project);
     const struct offer *o = project ? offer_named(&r, &offers, create->instance_type, create->region) : NULL;
-    if (project == 0 || !order_name_valid(call, create->name) || !window_take(call, view, &window))
+    if (project == 0 || !order_name_valid(call, create->name) || !order_email_valid(call, create->notification_email) || !window_take(call, view, &window))
         return;
     if (o == NULL) {
         call_refuse(call, 404, NULL, "instance type not found in that region");

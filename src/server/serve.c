@@ -5,6 +5,8 @@
 #include "base/memory.h"
 #include "net/certificate.h"
 #include "net/http_server.h"
+#include "net/mail.h"
+#include "records/workload.h"
 #include "server/api.h"
 #include "server/core.h"
 #include "server/file.h"
@@ -35,6 +37,9 @@ struct serve {
     struct certificate *certificate;
     const char *hosts[HOSTS_MAX];
     char advertised_host[256];
+    struct mail_server *mail;
+    char mail_from[256];
+    struct buf webhook_authority; /* PEM; empty: the system's */
     unsigned connections;
     int signals, failed; /* signalfd; eventfd: the core met something it cannot live with */
     pthread_t loop;
@@ -196,9 +201,62 @@ static size_t hosts_list(struct serve *s)
     return count;
 }
 
+static int authority_read(struct serve *s, struct error *err)
+{
+    s->webhook_authority.limit = 1 << 20;
+    int r = s->options.webhook_ca ? data_read(s->options.webhook_ca, &s->webhook_authority, err) : 0;
+    if (r < 0)
+        return error_prefix(err, "--webhook-ca"), r;
+    if (s->options.webhook_ca && strstr(buf_text(&s->webhook_authority), "-----BEGIN CERTIFICATE-----") == NULL)
+        return error_set(err, -EINVAL, "--webhook-ca: %s holds no certificate in PEM", s->options.webhook_ca);
+    return 0;
+}
+
+static int password_read(const char *path, struct buf *ret, struct error *err)
+{
+    struct stat status;
+    if (stat(path, &status) == 0 && (status.st_mode & 077))
+        return error_set(err, -EPERM, "--smtp-password-file: others can read %s; chmod 600", path);
+    int r = data_read(path, ret, err);
+    if (r < 0)
+        return error_prefix(err, "--smtp-password-file");
+    while (ret->size && (ret->data[ret->size - 1] == '\n' || ret->data[ret->size - 1] == '\r'))
+        ret->data[--ret->size] = '\0';
+    return 0;
+}
+
+static int mail_ready(struct serve *s, struct error *err)
+{
+    const struct serve_options *o = &s->options;
+    _cleanup_buf_ struct buf password = BUF_INIT(4096);
+    char host[128] = "";
+    if (o->smtp == NULL)
+        return 0;
+    gethostname(host, sizeof host - 1);
+    if (o->smtp_from)
+        snprintf(s->mail_from, sizeof s->mail_from, "%s", o->smtp_from);
+    else
+        snprintf(s->mail_from, sizeof s->mail_from, "tessera@%s", host[0] ? host : "localhost");
+    int r = workload_email_check(str_from(s->mail_from), "--smtp-from", err);
+    if (r < 0)
+        return r;
+    r = o->smtp_password_file ? password_read(o->smtp_password_file, &password, err) : 0;
+    if (r < 0)
+        return r;
+    r = mail_server_new(&s->mail, o->smtp, password.size ? buf_text(&password) : NULL, err);
+    if (password.size)
+        explicit_bzero(password.data, password.size);
+    return r < 0 ? error_prefix(err, "--smtp") : 0;
+}
+
 static int api_ready(struct serve *s, struct error *err)
 {
     const struct serve_options *o = &s->options;
+    int r = authority_read(s, err);
+    if (r == 0)
+        r = mail_ready(s, err);
+    if (r < 0)
+        return r;
     const struct api_options options = {
         .core = s->core,
         .http = s->http,
@@ -208,6 +266,10 @@ static int api_ready(struct serve *s, struct error *err)
         .url = o->url,
         .advertise = o->advertised[0] ? o->advertised : NULL,
         .pin = s->certificate ? certificate_pin(s->certificate) : NULL,
+        .mail = s->mail,
+        .mail_from = s->mail_from,
+        .webhook_allow_private = o->webhook_allow_private,
+        .webhook_authority = s->webhook_authority.size ? buf_text(&s->webhook_authority) : NULL,
     };
     return api_new(&s->api, &options, err);
 }
@@ -301,6 +363,8 @@ static void serve_fini(struct serve *s)
     api_free(s->api);
     http_server_free(s->http);
     certificate_free(s->certificate);
+    mail_server_free(s->mail);
+    buf_fini(&s->webhook_authority);
     if (s->signals >= 0)
         close(s->signals);
     if (s->failed >= 0)

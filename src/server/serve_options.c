@@ -34,6 +34,14 @@ static const char help[] =
     "  --rebuild-tables    go on although tables.db is lost, with the history that the journal still holds\n"
     "  --store disk|memory where the journal stands (default: disk). In memory nothing outlives the server: for trials\n"
     "                      and measurements, with a folder of its own\n"
+    "  --smtp URL          the mail server through which people are told: smtp://USER@HOST:587 (STARTTLS; plain on loopback\n"
+    "                      alone) or smtps://USER@HOST (default: no mail goes out)\n"
+    "  --smtp-password-file FILE\n"
+    "                      its password; a file that nobody but you can read. A password in the URL is shown by ps\n"
+    "  --smtp-from ADDRESS who writes (default: tessera@ and this machine's name)\n"
+    "  --webhook-allow-private\n"
+    "                      let webhooks lead to private addresses too: of this machine, of your own networks\n"
+    "  --webhook-ca FILE   PEM file with who vouches for those that webhooks lead to, in place of the system's\n"
     "  --log-level LEVEL   debug, info, warning or error (default: info)\n"
     "\n"
     "The first start makes an admin key and writes it to DIR/client.yaml, which only its owner can read:\n"
@@ -42,7 +50,8 @@ static const char help[] =
     "Exit code: 0 after a clean stop, 1 when it cannot start or go on (it says why), 2 for a wrong command line.\n";
 
 enum serve_option { OPTION_DATA, OPTION_PORT, OPTION_LISTEN, OPTION_ADVERTISE, OPTION_CERT, OPTION_KEY, OPTION_INSECURE, OPTION_CONSOLE,
-              OPTION_REBUILD, OPTION_SNAPSHOT, OPTION_STORE, OPTION_LEVEL, OPTION_HELP };
+              OPTION_REBUILD, OPTION_SNAPSHOT, OPTION_STORE, OPTION_WEBHOOK_PRIVATE, OPTION_WEBHOOK_CA, OPTION_SMTP, OPTION_SMTP_PASSWORD, OPTION_SMTP_FROM,
+              OPTION_LEVEL, OPTION_HELP };
 
 static int number_parse(const char *text, int *ret)
 {
@@ -93,6 +102,9 @@ static int option_take(struct serve_options *o, int option, const char *argument
     case OPTION_INSECURE:
         o->insecure = true;
         return 0;
+    case OPTION_WEBHOOK_PRIVATE:
+        o->webhook_allow_private = true;
+        return 0;
     case OPTION_REBUILD:
         o->rebuild_tables = true;
         return 0;
@@ -104,10 +116,16 @@ static int option_take(struct serve_options *o, int option, const char *argument
     case OPTION_CERT:
     case OPTION_KEY:
     case OPTION_CONSOLE:
+    case OPTION_WEBHOOK_CA:
+    case OPTION_SMTP:
+    case OPTION_SMTP_PASSWORD:
+    case OPTION_SMTP_FROM:
         break;
     }
     const char **texts[] = {[OPTION_DATA] = &o->data, [OPTION_LISTEN] = &o->listen, [OPTION_ADVERTISE] = &o->advertise,
-                            [OPTION_CERT] = &o->tls_cert, [OPTION_KEY] = &o->tls_key, [OPTION_CONSOLE] = &o->console};
+                            [OPTION_CERT] = &o->tls_cert, [OPTION_KEY] = &o->tls_key, [OPTION_CONSOLE] = &o->console,
+                            [OPTION_WEBHOOK_CA] = &o->webhook_ca, [OPTION_SMTP] = &o->smtp,
+                            [OPTION_SMTP_PASSWORD] = &o->smtp_password_file, [OPTION_SMTP_FROM] = &o->smtp_from};
     if (argument[0] == '\0')
         return error_set(err, -EINVAL, "an empty text is no value here; see tessera serve --help");
     *texts[option] = argument;
@@ -125,7 +143,10 @@ static int options_take(struct serve_options *o, int argc, char **argv, struct e
         [OPTION_CERT] = {"tls-cert", required_argument}, [OPTION_KEY] = {"tls-key", required_argument},
         [OPTION_INSECURE] = {"insecure", no_argument}, [OPTION_CONSOLE] = {"console", required_argument},
         [OPTION_REBUILD] = {"rebuild-tables", no_argument}, [OPTION_SNAPSHOT] = {"snapshot-every", required_argument},
-        [OPTION_STORE] = {"store", required_argument}, [OPTION_LEVEL] = {"log-level", required_argument},
+        [OPTION_STORE] = {"store", required_argument}, [OPTION_WEBHOOK_PRIVATE] = {"webhook-allow-private", no_argument},
+        [OPTION_WEBHOOK_CA] = {"webhook-ca", required_argument}, [OPTION_SMTP] = {"smtp", required_argument},
+        [OPTION_SMTP_PASSWORD] = {"smtp-password-file", required_argument}, [OPTION_SMTP_FROM] = {"smtp-from", required_argument}, [OPTION_LEVEL] =
+        {"log-level", required_argument},
         [OPTION_HELP] = {"help", no_argument},
     };
     struct option table[ARRAY_COUNT(names) + 1] = {0};
@@ -250,6 +271,8 @@ int serve_options_parse(struct serve_options *ret, int argc, char **argv, struct
         fputs(help, stdout);
     if (r == 0 && (o.tls_cert == NULL) != (o.tls_key == NULL))
         r = error_set(err, -EINVAL, "--tls-cert and --tls-key belong together");
+    if (r == 0 && o.smtp == NULL && (o.smtp_password_file || o.smtp_from))
+        r = error_set(err, -EINVAL, "--smtp-password-file and --smtp-from belong to --smtp");
     if (r == 0)
         r = listen_resolve(&o, err);
     if (r == 0)

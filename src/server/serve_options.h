@@ -7,6 +7,9 @@
 #include <stdbool.h>
 
 struct serve_options {
+    const char *webhook_ca;
+    const char *smtp, *smtp_password_file, *smtp_from;
+    bool webhook_allow_private;
     const char *data, *listen, *tls_cert, *tls_key, *advertise, *console;
     int port;        /* on loopback */
     long snapshot_every; /* commands; 0 = the core's own */

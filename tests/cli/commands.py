@@ -555,7 +555,7 @@ def test_every_command():
         tried.add(" ".join(words[:2]) if words[0] in ("node", "ask", "project", "key") else words[0])
     named = set(re.findall(r"^  ([\w-]+(?: \w+)?)  +\S", run("--help").stdout.split("Commands:")[1].split("`tessera")[0], re.MULTILINE))
     elsewhere = {"run", "submit", "queue", "logs", "events", "version"}
-    on_machines = {"ssh", "mithril-config"} | {c for c in named if c.split()[0] in ("instance", "volume", "reserve", "control-plane", "provider")}  # tests/e2e
+    on_machines = {"ssh", "mithril-config"} | {c for c in named if c.split()[0] in ("instance", "volume", "reserve", "control-plane", "provider", "webhook")}  # tests/e2e
     assert named - tried == elsewhere | on_machines, named - tried
 
 

@@ -89,7 +89,8 @@ def conforms(document, schema, value, where):
 def check_answers(cluster, document):
     work = cluster.submit(SMALL | {"name": "one"})
     cluster.wait_state(work, "finished")
-    names = {"id": work, "node": "node-1", "project": "default"}
+    names = {"id": work, "node": "node-1", "project": "default", "webhook": "told"}
+    cluster.request("POST", "/v1/webhooks", {"name": "told", "url": "https://nobody.example/", "types": ["budget"]})
     seen = 0
     for path, item in document["paths"].items():
         operation = item.get("get")
