@@ -141,12 +141,8 @@ const struct engine_workload *order_find(struct api_call *call, const struct eng
 /* Who submitted it. */
 engine_id order_principal(const struct engine *e, const struct engine_workload *w);
 
-/* What a project may have at most of instances of a type; -1: no quota is set. */
-int64_t quota_total(const struct render *r, engine_id project, int32_t product, struct str type);
-/* Instances of live bids of a project in that type's pools. */
-int64_t quota_used(const struct render *r, engine_id project, const struct offer *offer);
-/* GB of the volumes of a project that are there. */
-int64_t storage_used(const struct render *r, engine_id project);
+/* Answers where a quota stood in the way: 400, in the word that clients look for. */
+bool mithril_quota_refused(struct api_call *call, const struct engine *e, const struct engine_outcome *outcome);
 
 /* ---- objects of the engine ---- */
 

@@ -233,6 +233,8 @@ static void bid_answer(struct api_call *call, const struct core_answer *answer, 
             call_refuse(call, 409, NULL, "a block volume is attached elsewhere");
             return;
         }
+        if (mithril_quota_refused(call, answer->engine, outcome))
+            return;
         if (outcome->code != ENGINE_OK) {
             struct error err = {0};
             int rc = outcome_error(answer->engine, outcome, &err);
@@ -282,15 +284,6 @@ static bool limit_valid(struct api_call *call, const struct offer *offer, struct
         return true;
     call_refuse(call, 400, NULL, "limit price below minimum price: %.*s is below %.*s", STR_ARGS(money_text(call_arena(call), *ret)),
                 STR_ARGS(money_text(call_arena(call), offer->minimum)));
-    return false;
-}
-
-static bool quota_holds(struct api_call *call, const struct render *r, engine_id project, const struct offer *offer, int64_t more)
-{
-    int64_t total = quota_total(r, project, QUOTA_SPOT, engine_name(r->engine, NAME_SKU, offer->sku));
-    if (total < 0 || quota_used(r, project, offer) + more <= total)
-        return true;
-    call_refuse(call, 400, NULL, "quota exceeded: the project may have %lld instances of this type", (long long)total);
     return false;
 }
 
@@ -375,7 +368,7 @@ void mithril_bid_create(struct api_call *call, const struct core_view *view)
         call_refuse(call, 404, NULL, "instance type not found in that region");
         return;
     }
-    if (!limit_valid(call, offer, create->limit_price, &limit) || !quota_holds(call, &r, project, offer, create->instance_quantity))
+    if (!limit_valid(call, offer, create->limit_price, &limit))
         return;
     struct workload_request *request = call_alloc(call, sizeof *request);
     launch_request(&create->launch_specification, request);

@@ -73,6 +73,8 @@ void object_answer(struct api_call *call, const struct core_answer *answer, int 
         call_refuse(call, 409, NULL, strcmp(outcome->field, "name") == 0 ? "name already used" : "it changed meanwhile: try again");
         return;
     }
+    if (mithril_quota_refused(call, answer->engine, outcome))
+        return;
     if (outcome->code != ENGINE_OK) {
         call_refuse_outcome(call, answer->engine, outcome);
         return;
@@ -525,15 +527,11 @@ void mithril_volume_create(struct api_call *call, const struct core_view *view)
         call_refuse(call, 404, NULL, "region not found");
         return;
     }
-    int64_t total = quota_total(&r, project, QUOTA_STORAGE, (struct str){0});
-    if (total >= 0 && storage_used(&r, project) + create->size_gb > total) {
-        call_refuse(call, 400, NULL, "storage quota exceeded: the project may have %lld GB", (long long)total);
-        return;
-    }
     struct object_volume volume = {.interface = create->disk_interface, .size_gb = create->size_gb, .region = create->region};
     struct engine_command *c = object_put(call, OBJECT_VOLUME, project, create->name);
     c->object.unique = true;
     c->object.exclusive = volume.interface == VOLUME_BLOCK;
+    c->object.size = volume.size_gb;
     c->object.body = object_pack(&object_volume_record, &volume, call_arena(call));
     call_push(call, c, 1, volume_made);
 }

@@ -148,6 +148,8 @@ static bool outcomes_good(struct api_call *call, const struct core_answer *answe
         struct error err = {0};
         if (outcome->code == ENGINE_OK)
             continue;
+        if (mithril_quota_refused(call, answer->engine, outcome))
+            return false;
         int status = outcome_error(answer->engine, outcome, &err);
         bool name = outcome->code == ENGINE_CONFLICT && strcmp(outcome->field, "name") == 0;
         call_refuse(call, name ? 400 : status, NULL, "%s", name ? "name already used" : err.text);
