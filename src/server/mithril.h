@@ -94,6 +94,10 @@ struct offers offers_find(const struct render *r);
 void offers_count_free(const struct render *r, struct offers *offers);
 /* "region-zone", as clients know it. */
 struct str offer_region(const struct render *r, const struct offer *offer);
+/* A zone is "region-zone" here and may have another name for clients: from one to the other, and back; that one is
+ * empty where no zone is seen so. */
+struct str region_shown(const struct render *r, struct str own);
+struct str region_own(const struct render *r, struct str shown);
 struct str region_text(const struct render *r, struct str region, struct str zone);
 /* By id or name of the type, and by region (empty: the first that offers the type). NULL: none. */
 const struct offer *offer_named(const struct render *r, const struct offers *offers, struct str type, struct str region);

@@ -193,7 +193,7 @@ void mithril_key_list(struct api_call *call, const struct core_view *view)
 static void key_made(struct api_call *call, const struct core_answer *answer)
 {
     _cleanup_buf_ struct buf out = BUF_INIT(BUF_LIMIT_DEFAULT);
-    struct render r = {.engine = answer->engine, .ids = call->api->ids, .arena = call_arena(call), .now = answer->now};
+    struct render r = answer_render(call, answer);
     if (answer->outcomes[0].code != ENGINE_OK) {
         call_refuse_outcome(call, answer->engine, &answer->outcomes[0]);
         return;

@@ -220,7 +220,7 @@ void mithril_bid_list(struct api_call *call, const struct core_view *view)
 static void bid_answer(struct api_call *call, const struct core_answer *answer, int status)
 {
     _cleanup_buf_ struct buf out = BUF_INIT(BUF_LIMIT_DEFAULT);
-    struct render r = {.engine = answer->engine, .ids = call->api->ids, .arena = call_arena(call), .now = answer->now};
+    struct render r = answer_render(call, answer);
     const struct engine_command *commands = call->push.commands;
     engine_id id = status == 201 ? answer->outcomes[0].id : commands[0].workload.workload;
     for (size_t i = 0; i < call->push.count; i++) {
@@ -309,13 +309,13 @@ static bool objects_fit(struct api_call *call, const struct render *r, const str
         struct object_volume volume;
         struct object_cluster cluster;
         if (o && o->kind == OBJECT_CLUSTER && object_unpack(&object_cluster_record, o->body, r->arena, &cluster) &&
-            !str_equal(cluster.region, offer_region(r, offer))) {
+            !str_equal(region_shown(r, cluster.region), offer_region(r, offer))) {
             call_refuse(call, 400, NULL, "cluster %.*s stands in another region", STR_ARGS(o->name));
             return false;
         }
         if (o == NULL || o->kind != OBJECT_VOLUME || !object_unpack(&object_volume_record, o->body, r->arena, &volume))
             continue;
-        if (!str_equal(volume.region, offer_region(r, offer))) {
+        if (!str_equal(region_shown(r, volume.region), offer_region(r, offer))) {
             call_refuse(call, 400, NULL, "volume %.*s stands in another region", STR_ARGS(o->name));
             return false;
         }
