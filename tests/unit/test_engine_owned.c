@@ -471,14 +471,12 @@ static void test_quotas_and_burnt_names_outlive_a_restart(void **state)
     world_fini(&w);
 }
 
-/* A node, a key, a volume, an instance that uses it and is being paused, a workload beside it: as format 2 wrote them. */
-static void test_an_older_snapshot_is_read(void **state)
+static struct engine *engine_kept(const char *variable)
 {
-    (void)state;
     unsigned char bytes[4096];
     unsigned byte;
     size_t size = 0;
-    FILE *file = fopen(getenv("TEST_SNAPSHOT"), "r");
+    FILE *file = fopen(getenv(variable), "r");
     assert_non_null(file);
     for (; size < sizeof bytes && fscanf(file, "%2x", &byte) == 1; size++)
         bytes[size] = (unsigned char)byte;
@@ -487,6 +485,14 @@ static void test_an_older_snapshot_is_read(void **state)
     struct engine *e = engine_restore(&in);
     assert_non_null(e);
     assert_int_equal(in.at, in.size);
+    return e;
+}
+
+/* A node, a key, a volume, an instance that uses it and is being paused, a workload beside it: as format 2 wrote them. */
+static void test_an_older_snapshot_is_read(void **state)
+{
+    (void)state;
+    struct engine *e = engine_kept("TEST_SNAPSHOT");
     engine_check(e);
     assert_int_equal(engine_workload(e, 1)->state, WORKLOAD_PREEMPTING);
     assert_true(engine_workload(e, 1)->paused);
@@ -496,6 +502,28 @@ static void test_an_older_snapshot_is_read(void **state)
     assert_int_equal(engine_quota_used(e, 1, ENGINE_QUOTA_INSTANCES, (struct str){0}), 1000);
     assert_true(engine_quota_used(e, 1, ENGINE_QUOTA_CORES, STR("cpu-4")) > 0);
     engine_free(e);
+}
+
+/* A volume of 60 GB, an instance of two cores on cpu-4, a task of three there or four on cpu-8, a reservation: as
+ * format 3 wrote them, which knew nothing of quotas. They count as if they were asked for today. */
+static void test_quotas_count_what_an_older_snapshot_has(void **state)
+{
+    (void)state;
+    struct engine_choice choice;
+    struct engine *e = engine_kept("TEST_SNAPSHOT_3");
+    struct world w = {.e = e, .now = engine_now(e)};
+    engine_check(e);
+    assert_int_equal(engine_setting(e, SETTING_NAMES_BURN), 0);
+    assert_int_equal(engine_quota_used(e, 1, ENGINE_QUOTA_STORAGE, (struct str){0}), 60000);
+    assert_int_equal(engine_quota_used(e, 1, ENGINE_QUOTA_BIDS, (struct str){0}), 2000);
+    assert_int_equal(engine_quota_used(e, 1, ENGINE_QUOTA_INSTANCES, STR("cpu-4")), 1000);
+    assert_int_equal(engine_quota_used(e, 1, ENGINE_QUOTA_INSTANCES, STR("cpu-8")), 0);
+    assert_int_equal(engine_quota_used(e, 1, ENGINE_QUOTA_CORES, STR("cpu-4")), 6000);
+    assert_int_equal(engine_quota_used(e, 1, ENGINE_QUOTA_CORES, STR("cpu-8")), 4000);
+    assert_int_equal(engine_quota_used(e, 1, ENGINE_QUOTA_RESERVED, STR("cpu-4")), 1000);
+    apply_one(&w, quota(ENGINE_QUOTA_CORES, "cpu-4", 7));
+    refused_by_quota(apply_one(&w, quota_submit(&w, "more", 1, &choice)), "cores of cpu-4", 8000, 7);
+    world_fini(&w);
 }
 
 int main(void)
@@ -514,6 +542,7 @@ int main(void)
         cmocka_unit_test(test_quotas_of_every_kind),
         cmocka_unit_test(test_quotas_and_burnt_names_outlive_a_restart),
         cmocka_unit_test(test_an_older_snapshot_is_read),
+        cmocka_unit_test(test_quotas_count_what_an_older_snapshot_has),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
