@@ -126,8 +126,12 @@ const struct cli_command cli_commands[] = {
      command_project_create},
     {"project list", "", "the projects, what they may spend and have spent", "", NULL, {{0}}, 0, 0,
      command_project_list},
-    {"project set", "NAME", "change a project", "", "  tessera project set vision --budget 500\n",
-     {{"budget", 'b', "DOLLARS", "what it may spend in all; `none` lifts the limit"}}, 1, 1,
+    {"project set", "NAME", "change a project", "", "  tessera project set vision --budget 500\n"
+     "  tessera project set vision --quota instances:h100-8x=4,gpus=64,storage=2000\n"
+     "  tessera project set vision --quota gpus=none\n",
+     {{"budget", 'b', "DOLLARS", "what it may spend in all; `none` lifts the limit"},
+      {"quota", 'q', "KIND=N", "what it may have at a time: instances, gpus, cores, bids, reserved, volumes or storage (GB); "
+       "KIND:TYPE=N of one make of node alone; `none` lifts it"}}, 1, 1,
      command_project_set},
     {"key create", "[NAME]", "make a key; it is shown once", "",
      "  tessera key create ci --role member --project vision --expires 90d\n",

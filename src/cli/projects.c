@@ -33,6 +33,13 @@ static void print_project(const struct api_project *project)
         buf_append_text(&text, "no limit");
     }
     printf("%.*s: %s\n", STR_ARGS(project->name), buf_text(&text));
+    const struct api_quota *quotas = project->quotas.items;
+    for (size_t i = 0; i < project->quotas.count; i++) {
+        _cleanup_buf_ struct buf used = BUF_INIT(64);
+        milli_print(&used, quotas[i].used_milli);
+        printf("quota %s%s%.*s: %s of %lld in use\n", api_quota_kind_names[quotas[i].kind], quotas[i].type.size ? ":" : "",
+               STR_ARGS(quotas[i].type), buf_text(&used), (long long)quotas[i].total);
+    }
 }
 
 int command_project_create(struct cli *cli)
@@ -52,18 +59,51 @@ int command_project_create(struct cli *cli)
     return code;
 }
 
-int command_project_set(struct cli *cli)
+static int fail_quota(struct str word)
 {
-    struct api_project_change change = {};
-    struct api_project project = {};
-    const char *budget = cli_option(cli, "budget");
-    if (budget == NULL)
-        return cli_fail(EXIT_USAGE,
-                        "project set: --budget DOLLARS is missing; --budget none lifts the limit");
-    int code = EXIT_OK;
-    change.unlimited = strcmp(budget, "none") == 0;
-    if (!change.unlimited)
-        code = take_budget(cli, &change.budget_udollar, &change.budget_present);
+    return cli_fail(EXIT_USAGE, "--quota: \"%.*s\" is not allowed, allowed is KIND=N or KIND:TYPE=N with KIND "
+                                "instances, gpus, cores, bids, reserved, volumes or storage; N may be `none`",
+                    STR_ARGS(word));
+}
+
+/* KIND=N or KIND:TYPE=N. */
+static bool take_quota(struct str word, struct api_quota_set *ret)
+{
+    struct str number = word, what = str_cut(&number, '='), type = what, kind = str_cut(&type, ':');
+    bool found = false;
+    *ret = (struct api_quota_set){.type = type};
+    for (int32_t i = 0; api_quota_kind_names[i] && !found; i++) {
+        found = str_is(kind, api_quota_kind_names[i]);
+        ret->kind = i;
+    }
+    ret->total_present = !str_is(number, "none");
+    return found && (!ret->total_present || (str_to_i64(number, &ret->total) && ret->total >= 0));
+}
+
+#define QUOTAS_MOST 64
+static int set_quotas(struct cli *cli, struct api_project *project)
+{
+    struct api_quota_set quotas[QUOTAS_MOST];
+    size_t count = 0;
+    for (struct str rest = str_from(cli_option(cli, "quota")); rest.size;) {
+        struct str word = str_cut(&rest, ',');
+        if (count == QUOTAS_MOST || !take_quota(word, &quotas[count++]))
+            return fail_quota(word);
+    }
+    if (count == 0)
+        return fail_quota(STR(""));
+    struct api_quotas_set set = {.quotas = {quotas, count}};
+    struct api_call call = {.input = &api_quotas_set_record,
+                            .value = &set,
+                            .subject = cli->operands[0],
+                            .path = api_path(cli, "/v1/projects/", cli->operands[0], "/quotas")};
+    return api_call(cli, &call, &api_project_record, project);
+}
+
+static int set_budget(struct cli *cli, struct api_project *project)
+{
+    struct api_project_change change = {.unlimited = strcmp(cli_option(cli, "budget"), "none") == 0};
+    int code = change.unlimited ? EXIT_OK : take_budget(cli, &change.budget_udollar, &change.budget_present);
     if (code)
         return code;
     struct api_call call = {.method = "PATCH",
@@ -71,7 +111,16 @@ int command_project_set(struct cli *cli)
                             .value = &change,
                             .subject = cli->operands[0],
                             .path = api_path(cli, "/v1/projects/", cli->operands[0], "")};
-    code = api_call(cli, &call, &api_project_record, &project);
+    return api_call(cli, &call, &api_project_record, project);
+}
+
+int command_project_set(struct cli *cli)
+{
+    struct api_project project = {};
+    bool budget = cli_option(cli, "budget") != NULL, quota = cli_option(cli, "quota") != NULL;
+    if (budget == quota)
+        return cli_fail(EXIT_USAGE, "project set: one of --budget DOLLARS and --quota KIND=N is needed; `none` lifts either");
+    int code = budget ? set_budget(cli, &project) : set_quotas(cli, &project);
     if (code == EXIT_OK && !cli_print_json(cli))
         print_project(&project);
     return code;

@@ -35,7 +35,7 @@ static void budget_tell(struct engine *e, const struct engine_project *p)
     batch_add(e, &c);
 }
 
-static void project_event(struct engine *e, enum engine_event_type type, const struct engine_project *p)
+void engine_project_event(struct engine *e, enum engine_event_type type, const struct engine_project *p)
 {
     struct engine_event *event = engine_event_add(e, type);
     event->project = p->id;
@@ -57,7 +57,7 @@ struct engine_outcome engine_project_create(struct engine *e, const struct engin
     p->budget = p->limited ? c->project.budget : 0;
     if (p->limited)
         budget_tell(e, p);
-    project_event(e, ENGINE_EVENT_PROJECT_CREATED, p);
+    engine_project_event(e, ENGINE_EVENT_PROJECT_CREATED, p);
     return outcome_ok(p->id);
 }
 
@@ -71,7 +71,7 @@ struct engine_outcome engine_project_set(struct engine *e, const struct engine_c
     p->limited = c->project.limited;
     p->budget = p->limited ? c->project.budget : 0;
     budget_tell(e, p);
-    project_event(e, ENGINE_EVENT_PROJECT_CHANGED, p);
+    engine_project_event(e, ENGINE_EVENT_PROJECT_CHANGED, p);
     return outcome_ok(p->id);
 }
 

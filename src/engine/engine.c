@@ -38,6 +38,7 @@ static const struct {
     [SETTING_LIMIT_NORMAL_PERMILLE] = {"limit_normal_permille", 1, 1000000, 5000},
     [SETTING_LIMIT_HIGH_PERMILLE] = {"limit_high_permille", 1, 1000000, 20000},
     [SETTING_LIMIT_CRITICAL_PERMILLE] = {"limit_critical_permille", 1, 1000000, 100000},
+    [SETTING_NAMES_BURN] = {"names_burn", 0, 1, 0},
 };
 
 struct engine *engine_new(uint64_t seed)
@@ -87,8 +88,11 @@ void engine_free(struct engine *e)
     reservations_free(e);
     for (size_t i = 0; i < e->node_count; i++)
         engine_node_free(e->nodes[i]);
-    for (size_t i = 0; i < e->project_count; i++)
+    for (size_t i = 0; i < e->project_count; i++) {
         xfree(e->projects[i].text);
+        quotas_free(&e->projects[i]);
+    }
+    burnt_free(e);
     for (size_t i = 0; i < e->principal_count; i++)
         xfree(e->principals[i].text);
     for (size_t i = 0; i < e->key_count; i++) {
@@ -335,6 +339,8 @@ static struct engine_outcome setting_set(struct engine *e, int name, int64_t val
     if (value < settings[name].least || value > settings[name].most)
         return outcome_bound(settings[name].name, value, settings[name].least, settings[name].most);
     e->settings[name] = value;
+    if (name == SETTING_NAMES_BURN && value)
+        instance_names_burn(e);
     struct engine_event *event = engine_event_add(e, ENGINE_EVENT_SETTING_CHANGED);
     event->setting = name;
     event->value = value;
@@ -394,6 +400,8 @@ static struct engine_outcome command_apply(struct engine *e, const struct engine
         return engine_reserve(e, c);
     case ENGINE_RESERVATION_CHANGE:
         return engine_reservation_change(e, c);
+    case ENGINE_QUOTA_SET:
+        return engine_quota_set(e, c);
     case ENGINE_TICK:
         return tick(e);
     case ENGINE_WAKE:

@@ -16,9 +16,9 @@
 
 /* Moves whenever equal commands may be decided otherwise (here, in the market, or in how the journal
  * is decoded); a server starts only from a snapshot with nothing after it where it differs. */
-#define ENGINE_VERSION 4u
+#define ENGINE_VERSION 5u
 /* Of the bytes of a snapshot; older ones, from 1 on, are read too. */
-#define ENGINE_FORMAT 3u
+#define ENGINE_FORMAT 4u
 
 struct engine;
 /* Never 0, never reused; each kind of thing counts for itself. A workload's is its bid's. */
@@ -34,12 +34,35 @@ typedef uint64_t engine_id;
 enum engine_role { ROLE_NONE, ROLE_VIEWER, ROLE_MEMBER, ROLE_OPERATOR, ROLE_ADMIN, ROLE_AGENT, ROLE_JOIN };
 enum engine_principal_kind { PRINCIPAL_PERSON, PRINCIPAL_SERVICE, PRINCIPAL_AGENT };
 
+/* What a project may have at a time, all of it or of one type (SKU) alone. Machines of reservations count as
+ * reserved and as nothing else; what names no type may take any, and counts for each. */
+enum engine_quota_kind {
+    ENGINE_QUOTA_INSTANCES, /* machines of live bids for instances, paused ones too */
+    ENGINE_QUOTA_GPUS,      /* that live workloads may take, at most */
+    ENGINE_QUOTA_CORES,
+    ENGINE_QUOTA_BIDS,      /* live workloads */
+    ENGINE_QUOTA_RESERVED,  /* machines of reservations that are not over */
+    ENGINE_QUOTA_VOLUMES,   /* these two have no type */
+    ENGINE_QUOTA_STORAGE,   /* GB */
+    ENGINE_QUOTA_KINDS,
+};
+#define ENGINE_QUOTA_MOST INT64_C(1000000000000)
+#define ENGINE_QUOTA_TYPE_MAX 63
+#define ENGINE_QUOTAS_MAX 256 /* of a project */
+struct engine_quota {
+    enum engine_quota_kind kind;
+    struct str type; /* empty: all together */
+    int64_t total;
+};
+
 struct engine_project {
     engine_id id, organization;
     struct str name; /* unique */
     bool limited;
     udollar budget;
     time_ms created;
+    const struct engine_quota *quotas; /* in the order in which they were set */
+    size_t quota_count;
 };
 
 struct engine_principal {
@@ -93,10 +116,12 @@ struct engine_node {
 /* Something that people keep here under a name and that workloads use: a public key, a volume, a
  * script. The engine knows whose it is and whether it is in use; what it says is its owner's. */
 enum engine_object_kind {
+    /* OBJECT_QUOTA was never written: quotas stand with their project. */
     OBJECT_SSH_KEY, OBJECT_SCRIPT, OBJECT_VOLUME, OBJECT_CLUSTER, OBJECT_QUOTA, OBJECT_WEBHOOK, OBJECT_NOTE, OBJECT_CONTROL_PLANE,
     ENGINE_OBJECT_KINDS,
 };
 #define ENGINE_OBJECT_BODY_MAX (256 * 1024)
+#define ENGINE_VOLUME_MOST (INT64_C(2) << 20) /* GB */
 struct engine_object {
     engine_id id; /* counts over all kinds */
     enum engine_object_kind kind;
@@ -104,6 +129,7 @@ struct engine_object {
     struct str name, body;
     bool unique;     /* no other of its kind and project has its name while it is there */
     bool exclusive;  /* one live workload at a time uses it */
+    int64_t size;      /* of a volume: GB that count for quotas */
     uint64_t revision; /* moves with each change, from 1 */
     uint32_t used;   /* by so many live workloads */
     time_ms created, changed, deleted; /* deleted: 0 = it is there */
@@ -197,6 +223,9 @@ struct engine_workload {
     bool due;                   /* it has a deadline */
     uint32_t attempt;           /* the newest; 0 before the first allocation */
     uint32_t nodes;             /* replicas */
+    uint32_t nodes_most;        /* that an elastic one may grow to */
+    int64_t asked_gpu_milli, asked_core_milli; /* of its largest alternative, all replicas together */
+    market_id sku;              /* that all its alternatives name; 0 = none or several */
     udollar limit;              /* per unit-hour, of the first alternative */
     int64_t units_milli;        /* of the newest allocation, else asked for */
     market_id pool;             /* likewise; 0 = none yet */
@@ -228,6 +257,7 @@ enum engine_setting { /* those of the market first, by the same number */
     SETTING_LIMIT_NORMAL_PERMILLE,
     SETTING_LIMIT_HIGH_PERMILLE,
     SETTING_LIMIT_CRITICAL_PERMILLE,
+    SETTING_NAMES_BURN,             /* 1: the name of an instance is good once in its project, for ever; 0 */
     ENGINE_SETTING_END,
 };
 
@@ -303,6 +333,7 @@ enum engine_command_type {
     ENGINE_OBJECT_DELETE,
     ENGINE_RESERVE,
     ENGINE_RESERVATION_CHANGE,
+    ENGINE_QUOTA_SET,     /* what runs goes on, also above it */
     ENGINE_COMMAND_COUNT,
 };
 
@@ -315,6 +346,13 @@ struct engine_command {
             bool limited;
             udollar budget;
         } project;
+        struct {
+            engine_id project;
+            enum engine_quota_kind kind;
+            struct str type;
+            bool limited; /* false: lifts it */
+            int64_t total;
+        } quota;
         struct {
             unsigned char hash[ENGINE_HASH_SIZE];
             struct str snippet, principal; /* principal: made where it is new */
@@ -389,6 +427,7 @@ struct engine_command {
             engine_id project, key;       /* key: who makes it */
             bool unique, exclusive;
             struct str name, body;        /* PUT */
+            int64_t size;                 /* PUT, new volume: GB */
             uint64_t revision; /* the one that the caller knows, 0 = any: another one is a conflict */
             bool keep;         /* DELETE: it stays in the state, as deleted */
         } object;
@@ -403,6 +442,7 @@ enum engine_code {
     ENGINE_NOT_FOUND,
     ENGINE_CONFLICT,  /* a name in use, an idempotency key with another body, a state that forbids it */
     ENGINE_FORBIDDEN, /* a token used or expired; a key bound to another node */
+    ENGINE_QUOTA,     /* field: of what; numbers: thousandths that would be in use, and the whole ones allowed */
     ENGINE_STALE,     /* REPORT: of another attempt, or of a replica that has ended; a start told twice is OK */
 };
 
@@ -522,6 +562,10 @@ const struct engine_project *engine_project(const struct engine *e, engine_id id
 const struct engine_project *engine_project_named(const struct engine *e, struct str name);
 size_t engine_project_count(const struct engine *e);
 const struct engine_project *engine_project_at(const struct engine *e, size_t index); /* by id */
+
+/* Thousandths in use, as a quota of that kind and type (empty: all) counts them. */
+int64_t engine_quota_used(const struct engine *e, engine_id project, enum engine_quota_kind kind, struct str type);
+bool engine_quota_typed(enum engine_quota_kind kind); /* it may name a type */
 
 const struct engine_key *engine_key(const struct engine *e, engine_id id);
 const struct engine_key *engine_key_hashed(const struct engine *e, const unsigned char hash[ENGINE_HASH_SIZE]);

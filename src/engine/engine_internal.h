@@ -37,6 +37,7 @@ struct names { /* id = index + 1 */
 struct project {
     struct engine_project view;
     char *text;
+    struct engine_quota *quotas; /* each type a block of its own */
     int level; /* per cent of its budget that it was told to have spent: 0, 80, 100; follows from the state */
 };
 struct principal {
@@ -125,6 +126,12 @@ struct idempotency {
     time_ms created;
 };
 
+struct burnt {
+    engine_id project;
+    struct str name;
+    char *text;
+};
+
 /* What a command of the market's batch stands for. */
 enum pending_kind { PENDING_NONE, PENDING_SUBMIT, PENDING_CHANGE, PENDING_SETTING, PENDING_NODE, PENDING_RESERVE, PENDING_RESERVATION };
 struct pending {
@@ -187,6 +194,9 @@ struct engine {
     uint32_t page_count, page_capacity, slot_count, free_slot;
     struct map workload_by_id; /* -> slot; slots count from 1 */
     struct str_map instance_by_name; /* project and name of the live ones -> id */
+    struct burnt *burnt; /* names of instances that were used while names burn, in the order of their use */
+    size_t burnt_count, burnt_capacity;
+    struct str_map burnt_by_name; /* project and name */
     engine_id next_workload;
     struct id_set all, live;
     uint64_t counts[WORKLOAD_STATE_COUNT];
@@ -230,6 +240,7 @@ void names_fini(struct engine *e);
 /* account.c */
 struct engine_outcome engine_project_create(struct engine *e, const struct engine_command *c);
 struct engine_outcome engine_project_set(struct engine *e, const struct engine_command *c);
+void engine_project_event(struct engine *e, enum engine_event_type type, const struct engine_project *p);
 struct engine_outcome engine_key_create(struct engine *e, const struct engine_command *c);
 struct engine_outcome engine_key_revoke(struct engine *e, engine_id id);
 struct engine_outcome engine_key_join(struct engine *e, const struct engine_command *c);
@@ -243,6 +254,17 @@ struct principal *engine_principal_add(struct engine *e, enum engine_principal_k
 void engine_key_insert(struct engine *e, struct key *key);
 /* Copies texts into one block and lets them point there. */
 char *texts_own(struct str *const texts[], size_t count);
+
+/* quota.c */
+struct engine_outcome engine_quota_set(struct engine *e, const struct engine_command *c);
+void quota_put(struct project *p, enum engine_quota_kind kind, struct str type, int64_t total);
+void quotas_free(struct project *p);
+/* What it may take at most. */
+void quota_asked_set(struct engine_workload *w, const struct market_bid *bid);
+/* Whether one more may come; it is not counted yet. */
+struct engine_outcome quota_workload_check(const struct engine *e, const struct engine_workload *w);
+struct engine_outcome quota_reservation_check(const struct engine *e, engine_id project, const struct market_reservation *shape);
+struct engine_outcome quota_object_check(const struct engine *e, const struct engine_object *o);
 
 /* object.c */
 struct engine_outcome engine_object_put(struct engine *e, const struct engine_command *c);
@@ -319,6 +341,11 @@ void workload_state_set(struct engine *e, struct workload *w, enum engine_worklo
 void workload_lines_set(struct workload *w, struct str lines);
 /* The live instance of this name; 0: none. */
 engine_id instance_named(const struct engine *e, engine_id project, struct str name);
+/* Used before, while names burn. */
+bool instance_name_burnt(const struct engine *e, engine_id project, struct str name);
+void instance_name_burn(struct engine *e, engine_id project, struct str name);
+void instance_names_burn(struct engine *e); /* of all that the state has */
+void burnt_free(struct engine *e);
 void instance_name_hold(struct engine *e, const struct workload *w, bool held);
 /* Name and request of its own. */
 void workload_texts_set(struct workload *w, struct str name, struct str request);

@@ -85,13 +85,18 @@ static struct engine_outcome object_make(struct engine *e, const struct engine_c
     const struct key *key = engine_key_find(e, c->object.key);
     struct engine_object made = {.id = e->next_object, .kind = c->object.kind, .project = c->object.project,
         .principal = key ? key->view.principal : 0, .name = c->object.name, .body = c->object.body, .unique = c->object.unique,
-        .exclusive = c->object.exclusive, .revision = 1, .created = e->now, .changed = e->now};
+        .exclusive = c->object.exclusive, .size = c->object.size, .revision = 1, .created = e->now, .changed = e->now};
     if ((unsigned)made.kind >= ENGINE_OBJECT_KINDS)
         return outcome_of(ENGINE_INVALID, "kind");
     if (made.project > e->project_count)
         return outcome_of(ENGINE_NOT_FOUND, "project");
     if (made.unique && name_owner(e, &made))
         return outcome_of(ENGINE_CONFLICT, "name");
+    if (made.size < 0 || made.size > ENGINE_VOLUME_MOST)
+        return outcome_bound("size", made.size, 0, ENGINE_VOLUME_MOST);
+    struct engine_outcome outcome = quota_object_check(e, &made);
+    if (outcome.code != ENGINE_OK)
+        return outcome;
     e->next_object++;
     object_event(e, ENGINE_EVENT_OBJECT_CREATED, &object_insert(e, &made)->view);
     return outcome_ok(made.id);

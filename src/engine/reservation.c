@@ -65,6 +65,12 @@ struct engine_outcome engine_reserve(struct engine *e, const struct engine_comma
     if (engine_reservation_named(e, s->project, s->name))
         return outcome_of(ENGINE_CONFLICT, "name");
     struct engine_outcome outcome = shape_make(e, s, &e->batch.arena, &made.reservation);
+    if (outcome.code == ENGINE_OK)
+        outcome = quota_reservation_check(e, s->project, &made.reservation);
+    if (outcome.code == ENGINE_QUOTA && e->batch.count) { /* what the market refuses is in nobody's way */
+        batch_flush(e);
+        outcome = quota_reservation_check(e, s->project, &made.reservation);
+    }
     if (outcome.code != ENGINE_OK)
         return outcome;
     const struct key *key = engine_key_find(e, s->key);

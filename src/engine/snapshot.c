@@ -121,6 +121,34 @@ static void code_names(struct codec *c, int kind)
     }
 }
 
+static void code_quotas(struct codec *c, size_t index)
+{
+    size_t count = code_count(c, c->e->projects[index].view.quota_count);
+    for (size_t i = 0; i < count && (c->out || !c->in->bad); i++) {
+        struct engine_quota q = c->out ? c->e->projects[index].quotas[i] : (struct engine_quota){0};
+        CODE_ENUM(c, q.kind, ENGINE_QUOTA_KINDS);
+        code_str(c, &q.type);
+        code_i64(c, &q.total);
+        if (c->out)
+            continue;
+        c->in->bad |= q.total < 0 || q.total > ENGINE_QUOTA_MOST || q.type.size > ENGINE_QUOTA_TYPE_MAX || i >= ENGINE_QUOTAS_MAX;
+        if (!c->in->bad)
+            quota_put(&c->e->projects[index], q.kind, q.type, q.total);
+    }
+}
+
+static void code_burnt(struct codec *c)
+{
+    size_t count = code_count(c, c->e->burnt_count);
+    for (size_t i = 0; i < count && (c->out || !c->in->bad); i++) {
+        struct burnt b = c->out ? c->e->burnt[i] : (struct burnt){0};
+        code_ref(c, &b.project, 1, c->e->project_count);
+        code_str(c, &b.name);
+        if (c->out == NULL && !c->in->bad)
+            instance_name_burn(c->e, b.project, b.name);
+    }
+}
+
 static void code_projects(struct codec *c)
 {
     size_t count = code_count(c, c->e->project_count);
@@ -134,6 +162,8 @@ static void code_projects(struct codec *c)
         code_bool(c, &p->limited);
         code_i64(c, &p->budget);
         code_i64(c, &p->created);
+        if (c->format >= 4)
+            code_quotas(c, i);
     }
 }
 
@@ -308,6 +338,16 @@ static void code_nodes(struct codec *c)
 
 /* ---- objects ------------------------------------------------------------------------------------------------------------ */
 
+/* Before format 4 a volume's size stood in its owner's bytes alone: three fields, the second one the size. */
+static int64_t volume_size(struct str body)
+{
+    struct unpack in = unpack_from(body);
+    uint64_t fields = unpack_u64(&in);
+    unpack_i64(&in);
+    int64_t size = unpack_i64(&in);
+    return in.bad || fields < 3 || size < 0 || size > ENGINE_VOLUME_MOST ? 0 : size;
+}
+
 /* How many use it follows from the workloads. */
 static void code_object(struct codec *c, struct engine_object *o)
 {
@@ -323,6 +363,12 @@ static void code_object(struct codec *c, struct engine_object *o)
     code_i64(c, &o->created);
     code_i64(c, &o->changed);
     code_i64(c, &o->deleted);
+    if (c->format >= 4)
+        code_i64(c, &o->size);
+    else if (o->kind == OBJECT_VOLUME)
+        o->size = volume_size(o->body);
+    if (c->out == NULL && (o->size < 0 || o->size > ENGINE_VOLUME_MOST))
+        c->in->bad = true;
 }
 
 static void code_objects(struct codec *c)
@@ -485,6 +531,12 @@ static void code_workload(struct codec *c, struct workload *w)
         code_ref(c, &w->view.reservation, 0, c->e->reservation_count);
         code_bool(c, &w->view.due);
     }
+    if (c->format >= 4) {
+        code_u32(c, &w->view.nodes_most);
+        code_i64(c, &w->view.asked_gpu_milli);
+        code_i64(c, &w->view.asked_core_milli);
+        code_ref(c, &w->view.sku, 0, c->e->names[NAME_SKU].count);
+    }
     code_uses(c, w);
 }
 
@@ -586,7 +638,7 @@ static void code_state(struct codec *c)
     code_i64(c, &e->now);
     code_u64(c, &e->next_key);
     code_u64(c, &e->next_workload);
-    for (int i = MARKET_SETTING_COUNT; i < ENGINE_SETTING_END; i++)
+    for (int i = MARKET_SETTING_COUNT; i < (c->format >= 4 ? ENGINE_SETTING_END : SETTING_NAMES_BURN); i++)
         code_i64(c, &e->settings[i]);
     for (int kind = 0; kind < NAME_KINDS; kind++)
         code_names(c, kind);
@@ -601,6 +653,8 @@ static void code_state(struct codec *c)
     code_workloads(c);
     code_ended(c);
     code_recent(c);
+    if (c->format >= 4)
+        code_burnt(c);
 }
 
 void engine_snapshot(const struct engine *e, struct buf *out)
@@ -611,6 +665,20 @@ void engine_snapshot(const struct engine *e, struct buf *out)
     memcpy(&c.e, &e, sizeof e);
     code_state(&c);
     market_snapshot(e->market, out);
+}
+
+/* Before format 4 only the market knew what a bid may take. */
+static void asked_restore(struct engine *e)
+{
+    for (engine_id id = 0; (id = id_set_after(&e->live, id));) {
+        struct engine_workload *w = &workload_find(e, id)->view;
+        struct market_amounts each;
+        if (!market_bid_asks(e->market, id, &each, &w->sku))
+            continue;
+        w->nodes_most = w->nodes;
+        w->asked_gpu_milli = each.gpu_milli * w->nodes;
+        w->asked_core_milli = each.core_milli * w->nodes;
+    }
 }
 
 struct engine *engine_restore(struct unpack *in)
@@ -627,6 +695,8 @@ struct engine *engine_restore(struct unpack *in)
         engine_free(c.e);
         return NULL;
     }
+    if (format < 4)
+        asked_restore(c.e);
     engine_budgets_restore(c.e);
     return c.e;
 }

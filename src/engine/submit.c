@@ -70,6 +70,18 @@ static int recent_answer(const struct engine *e, const struct idempotency *mine,
 
 /* ---- the batch ------------------------------------------------------------------------------------------------------ */
 
+/* One that the market has not taken yet, and may refuse, is in nobody's way. */
+static struct engine_outcome submit_quota(struct engine *e, const struct engine_submit *s, const struct market_bid *bid)
+{
+    struct engine_workload w = {.project = s->project, .instance = s->instance, .nodes = s->nodes, .reservation = bid->reservation};
+    quota_asked_set(&w, bid);
+    struct engine_outcome outcome = quota_workload_check(e, &w);
+    if (outcome.code != ENGINE_QUOTA || e->batch.count == 0)
+        return outcome;
+    batch_flush(e);
+    return quota_workload_check(e, &w);
+}
+
 struct engine_outcome engine_submit_apply(struct engine *e, const struct engine_submit *s)
 {
     if (s->project == 0 || s->project > e->project_count)
@@ -85,12 +97,16 @@ struct engine_outcome engine_submit_apply(struct engine *e, const struct engine_
         return outcome;
     if (s->instance && s->name.size && instance_named(e, s->project, s->name))
         return outcome_of(ENGINE_CONFLICT, "name");
+    if (e->settings[SETTING_NAMES_BURN] && s->instance && s->reservation.size == 0 && instance_name_burnt(e, s->project, s->name))
+        return outcome_of(ENGINE_CONFLICT, "name");
     outcome = objects_check(e, NULL, s);
     if (outcome.code != ENGINE_OK)
         return outcome;
     struct pending made = {.kind = PENDING_SUBMIT, .submit = s, .hash = mine.hash, .check = mine.check, .body_hash = mine.body_hash};
     struct market_command c = {.type = MARKET_BID_ADD};
     outcome = bid_make(e, s, &e->batch.arena, &c.bid, &made.choices);
+    if (outcome.code == ENGINE_OK)
+        outcome = submit_quota(e, s, &c.bid);
     if (outcome.code != ENGINE_OK)
         return outcome;
     made.value = c.bid.alternatives[0].limit;
@@ -99,6 +115,7 @@ struct engine_outcome engine_submit_apply(struct engine *e, const struct engine_
     made.id = c.bid.id = w->view.id;
     w->view.limit = made.value;
     w->view.reservation = c.bid.reservation;
+    quota_asked_set(&w->view, &c.bid);
     w->provisional = true;
     *batch_add(e, &c) = made;
     if (mine.hash)
@@ -110,6 +127,8 @@ void submit_accepted(struct engine *e, const struct pending *p)
 {
     struct workload *w = workload_find(e, p->id);
     w->provisional = false;
+    if (e->settings[SETTING_NAMES_BURN] && w->view.instance && w->view.reservation == 0)
+        instance_name_burn(e, w->view.project, w->view.name);
     workload_event(e, ENGINE_EVENT_WORKLOAD_SUBMITTED, w)->command = (int64_t)p->command;
     if (p->hash)
         recent_add(e, &(struct idempotency){p->hash, p->check, p->body_hash, p->id, e->now});

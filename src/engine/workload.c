@@ -161,6 +161,45 @@ engine_id instance_named(const struct engine *e, engine_id project, struct str n
     return str_map_get(&e->instance_by_name, buf_str(&key));
 }
 
+/* ---- names that burn ---- */
+
+bool instance_name_burnt(const struct engine *e, engine_id project, struct str name)
+{
+    _cleanup_buf_ struct buf key = BUF_INIT(BUF_LIMIT_DEFAULT);
+    name_key(&key, project, name);
+    return name.size && str_map_get(&e->burnt_by_name, buf_str(&key));
+}
+
+void instance_name_burn(struct engine *e, engine_id project, struct str name)
+{
+    _cleanup_buf_ struct buf key = BUF_INIT(BUF_LIMIT_DEFAULT);
+    if (name.size == 0 || instance_name_burnt(e, project, name))
+        return;
+    ARRAY_RESERVE(e->burnt, e->burnt_count, e->burnt_capacity);
+    struct burnt *b = &e->burnt[e->burnt_count++];
+    *b = (struct burnt){.project = project, .name = name};
+    b->text = texts_own((struct str *const[]){&b->name}, 1);
+    name_key(&key, project, name);
+    str_map_set(&e->burnt_by_name, buf_str(&key), e->burnt_count);
+}
+
+void instance_names_burn(struct engine *e)
+{
+    for (engine_id id = 0; (id = id_set_after(&e->all, id));) {
+        const struct workload *w = workload_find(e, id);
+        if (!w->provisional && w->view.instance && w->view.reservation == 0)
+            instance_name_burn(e, w->view.project, w->view.name);
+    }
+}
+
+void burnt_free(struct engine *e)
+{
+    for (size_t i = 0; i < e->burnt_count; i++)
+        xfree(e->burnt[i].text);
+    xfree(e->burnt);
+    str_map_fini(&e->burnt_by_name);
+}
+
 void instance_name_hold(struct engine *e, const struct workload *w, bool held)
 {
     _cleanup_buf_ struct buf key = BUF_INIT(BUF_LIMIT_DEFAULT);

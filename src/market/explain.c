@@ -59,6 +59,23 @@ static void view_promise(const struct market *m, const struct bid *b, struct mar
     ret->latest = m->leases[b->lease].claim ? c->to : c->from;
 }
 
+bool market_bid_asks(const struct market *m, market_id bid, struct market_amounts *ret, market_id *ret_sku)
+{
+    const struct bid *b = &m->bids[map_get(&m->bid_by_id, bid)];
+    *ret = (struct market_amounts){0};
+    *ret_sku = 0;
+    if (b->id == 0)
+        return false;
+    const struct form *form = class_form(m, &m->classes[b->class]);
+    for (uint32_t i = 0; i < form->alternative_count; i++) {
+        const struct market_choice *choice = &form->choices[i];
+        ret->gpu_milli = MAX(ret->gpu_milli, choice->amounts.gpu_milli);
+        ret->core_milli = MAX(ret->core_milli, choice->amounts.core_milli);
+        *ret_sku = i == 0 || choice->sku == *ret_sku ? choice->sku : 0;
+    }
+    return true;
+}
+
 bool market_bid_view(const struct market *m, market_id bid, time_ms now, struct market_bid_view *ret)
 {
     const struct bid *b = &m->bids[map_get(&m->bid_by_id, bid)];

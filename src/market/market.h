@@ -502,6 +502,9 @@ struct market_pool_view {
     uint64_t nodes, running, waiting;
     bool by_core; /* the unit is a core */
 };
+/* What one replica of a bid in the book may take: the most of any alternative; and the SKU that all of them name,
+ * 0 = none or several. False: no such bid. */
+bool market_bid_asks(const struct market *m, market_id bid, struct market_amounts *ret, market_id *ret_sku);
 size_t market_pool_count(const struct market *m);
 struct market_pool_view market_pool(const struct market *m, size_t index); /* by pool id */
 

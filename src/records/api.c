@@ -51,6 +51,8 @@ static const struct field api_settings_fields[] = {
             "Limit of priority `high`, of the pool's lowest ask."),
     PRESENT(S, limit_critical_permille, critical_present, 1, 1000000000, PERMILLE,
             "Limit of priority `critical`, of the pool's lowest ask."),
+    PRESENT(S, names_burn, names_burn_present, 0, 1, "0 or 1",
+            "1: a bid for instances never takes a name that its project used before."),
 };
 RECORD(api_settings, "Settings of the operator; in a change only those present count.");
 

@@ -227,17 +227,35 @@ struct api_settings {
     int64_t tick_ms, horizon_ms, minimum_run_ms, ramp_permille, fee_permille, term_ms, kill_ms;
     int64_t checkpoint_ms, large_tenant_permille, sweep_candidates;
     int64_t contact_timeout_ms, retain_ms;
+    int64_t names_burn; /* 0 or 1 */
     int64_t limit_low_permille, limit_normal_permille, limit_high_permille, limit_critical_permille;
     bool tick_present, horizon_present, minimum_run_present, ramp_present, fee_present, term_present;
     bool kill_present, checkpoint_present, large_tenant_present, sweep_present;
     bool contact_timeout_present, retain_present;
     bool low_present, normal_present, high_present, critical_present;
+    bool names_burn_present;
 };
 
+extern const char *const api_quota_kind_names[]; /* by enum engine_quota_kind */
+struct api_quota {
+    int32_t kind;
+    struct str type; /* empty: all together */
+    int64_t total, used_milli;
+};
+struct api_quota_set {
+    int32_t kind;
+    struct str type;
+    int64_t total; /* present: the new one; absent: lifted */
+    bool total_present;
+};
+struct api_quotas_set {
+    struct record_list quotas; /* of struct api_quota_set */
+};
 struct api_project {
     struct str id, name;
     bool limited; /* false: billed without limit, budget_udollar says nothing */
     int64_t budget_udollar, spent_udollar;
+    struct record_list quotas; /* of struct api_quota */
 };
 struct api_projects {
     struct record_list projects; /* of struct api_project */
@@ -388,6 +406,7 @@ extern const struct record api_nodes_add_record, api_nodes_added_record;
 extern const struct record api_renew_record, api_renewed_record, api_drain_record;
 extern const struct record api_node_token_record, api_node_token_made_record;
 extern const struct record api_settings_record;
+extern const struct record api_quota_record, api_quota_set_record, api_quotas_set_record;
 extern const struct record api_project_record, api_projects_record;
 extern const struct record api_project_create_record, api_project_change_record;
 extern const struct record api_provider_create_record, api_provider_record, api_providers_record;

@@ -92,12 +92,35 @@ RECORD(api_node_token_made, "A token that lets one machine join.");
 
 /* ---- projects and keys ---------------------------------------------------------------------------- */
 
+const char *const api_quota_kind_names[] = {"instances", "gpus", "cores", "bids", "reserved", "volumes", "storage", NULL};
+
+static const struct field api_quota_fields[] = {
+    {"kind", FIELD_ENUM, AT(api_quota, kind), .names = api_quota_kind_names, .doc = "Of what."},
+    TEXT(api_quota, type, OMIT, "Make of node that it is of; empty: all together."),
+    COUNT(api_quota, total, KEEP, "of it, storage in GB", "The most at a time."),
+    COUNT(api_quota, used_milli, KEEP, "1/1000", "In use now."),
+};
+RECORD(api_quota, "What a project may have at a time.");
+
+static const struct field api_quota_set_fields[] = {
+    {"kind", FIELD_ENUM, AT(api_quota_set, kind), .flags = FIELD_REQUIRED, .names = api_quota_kind_names, .doc = "Of what."},
+    SHORT(api_quota_set, type, OMIT, 63, "Make of node that it is of; empty: all together. Volumes and storage have none."),
+    PRESENT(api_quota_set, total, total_present, 0, INT64_C(1000000000000), "of it, storage in GB", "The most at a time; absent: no limit."),
+};
+RECORD(api_quota_set, "A quota.");
+
+static const struct field api_quotas_set_fields[] = {
+    LIST(api_quotas_set, quotas, FIELD_REQUIRED, api_quota_set, 256, "Each as it is to be; others stay."),
+};
+RECORD(api_quotas_set, "Quotas of a project.");
+
 static const struct field api_project_fields[] = {
     TEXT(api_project, id, KEEP, "Id."),
     TEXT(api_project, name, KEEP, "Name."),
     FLAG(api_project, limited, KEEP, "False: billed without limit."),
     COUNT(api_project, budget_udollar, OMIT, "µ$", "What it may spend in all."),
     COUNT(api_project, spent_udollar, KEEP, "µ$", "What it spent, refunds taken off."),
+    LIST(api_project, quotas, OMIT, api_quota, ANSWER_MOST, "Its quotas."),
 };
 RECORD(api_project, "A project.");
 

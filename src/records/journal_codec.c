@@ -259,6 +259,16 @@ static void code_object(struct codec *c, struct engine_command *k)
     code_str(c, &k->object.name);
     code_str(c, &k->object.body);
     code_u64(c, &k->object.revision);
+    code_i64(c, &k->object.size);
+}
+
+static void code_quota(struct codec *c, struct engine_command *k)
+{
+    code_u64(c, &k->quota.project);
+    CODE_ENUM(c, k->quota.kind, ENGINE_QUOTA_KINDS - 1);
+    code_str(c, &k->quota.type);
+    code_bool(c, &k->quota.limited);
+    code_i64(c, &k->quota.total);
 }
 
 static void code_submit(struct codec *c, struct engine_submit *s)
@@ -382,6 +392,9 @@ static void code_command(struct codec *c, struct engine_command *k)
     case ENGINE_OBJECT_PUT:
     case ENGINE_OBJECT_DELETE:
         code_object(c, k);
+        break;
+    case ENGINE_QUOTA_SET:
+        code_quota(c, k);
         break;
     case ENGINE_TICK:
     case ENGINE_WAKE:

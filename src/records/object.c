@@ -5,7 +5,6 @@
 
 const char *const object_volume_interface_names[] = {"Block", "File", NULL};
 const char *const object_script_scope_names[] = {"PROJECT", "ORGANIZATION", "PLATFORM", NULL};
-const char *const object_quota_product_names[] = {"Spot", "Reservations", "Storage", NULL};
 
 static const struct field object_ssh_key_fields[] = {
     SHORT(object_ssh_key, public_key, FIELD_REQUIRED, 16384, "Public key, one line."),
@@ -28,13 +27,6 @@ static const struct field object_script_fields[] = {
     COUNT(object_script, modified_by, OMIT, "principal", "Who changed it last."),
 };
 RECORD(object_script, "A script kept under a name.");
-
-static const struct field object_quota_fields[] = {
-    SHORT(object_quota, instance_type, OMIT, NAME_MOST, "Make of the node; empty: of storage."),
-    {"product", FIELD_ENUM, AT(object_quota, product), .names = object_quota_product_names, .doc = "Of what."},
-    COUNT(object_quota, total, KEEP, "instances, instance-hours or GB", "The most at a time."),
-};
-RECORD(object_quota, "What a project may have.");
 
 static const struct field object_control_plane_fields[] = {
     SHORT(object_control_plane, address, FIELD_REQUIRED, 1024, "Where it answers."),

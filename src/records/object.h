@@ -28,11 +28,6 @@ struct object_script {
     int64_t modified_by; /* principal */
 };
 
-struct object_quota {
-    struct str instance_type; /* empty: of storage */
-    int32_t product;          /* enum object_quota_product */
-    int64_t total;
-};
 /* Of the operator's; once a cluster has had it, no other one gets it. */
 struct object_control_plane {
     struct str address;      /* "https://host:port" */
@@ -55,10 +50,7 @@ struct object_webhook {
     struct str secret;        /* "whsec_…", with which it is signed */
 };
 
-enum object_quota_product { QUOTA_SPOT, QUOTA_RESERVATIONS, QUOTA_STORAGE };
-extern const char *const object_quota_product_names[]; /* Spot, Reservations, Storage */
-
-extern const struct record object_ssh_key_record, object_volume_record, object_script_record, object_quota_record;
+extern const struct record object_ssh_key_record, object_volume_record, object_script_record;
 extern const struct record object_control_plane_record, object_cluster_record, object_webhook_record;
 
 /* The bytes for the engine; in the arena. NULL data: it does not fit there. */

@@ -20,6 +20,7 @@ struct api_options {
     size_t host_count;
     const char *url;       /* where this machine reaches it: "http://127.0.0.1:7070" */
     const char *advertise; /* where other machines reach it, NULL = loopback only */
+    const char *region_names; /* "ZONE=NAME,…": how /v2 shows zones; NULL = as they are */
     const char *pin;       /* "sha256//…" of its certificate, NULL without TLS */
     const struct mail_server *mail; /* NULL: no mail goes out */
     const char *mail_from;          /* address */

@@ -234,8 +234,10 @@ struct render {
     struct id_key ids;
     struct arena *arena; /* the record's texts and lists */
     time_ms now;
+    struct str region_names; /* "ZONE=NAME,…" */
 };
 struct render call_render(struct api_call *call, const struct core_view *view);
+struct render answer_render(struct api_call *call, const struct core_answer *answer);
 /* What runs on a node, for its agent: replicas alone. */
 void render_desired(const struct render *r, const struct engine_node *node,
                     struct record_list *ret);

@@ -17,6 +17,7 @@ static int outcome_status(const struct engine_outcome *outcome)
     case ENGINE_STALE:
         return 409;
     case ENGINE_FORBIDDEN:
+    case ENGINE_QUOTA:
         return 403;
     case ENGINE_OK:
     case ENGINE_INVALID:
@@ -174,6 +175,14 @@ static void invalid_text(const struct engine *e, const char *field, struct buf *
         buf_append_text(out, "not allowed");
 }
 
+static void quota_text(const struct engine_outcome *outcome, struct buf *out)
+{
+    buf_printf(out, "%lld", (long long)outcome->numbers[0] / 1000);
+    if (outcome->numbers[0] % 1000)
+        buf_printf(out, ".%03lld", (long long)outcome->numbers[0] % 1000);
+    buf_printf(out, " %s would be in use, allowed is %lld", outcome->field, (long long)outcome->numbers[1]);
+}
+
 static void code_text(const struct engine *e, const struct engine_outcome *outcome,
                       const char *field, struct buf *out)
 {
@@ -190,6 +199,9 @@ static void code_text(const struct engine *e, const struct engine_outcome *outco
     case ENGINE_STALE:
         buf_append_text(out, "of another attempt, or known already");
         break;
+    case ENGINE_QUOTA:
+        quota_text(outcome, out);
+        break;
     case ENGINE_OK:
     case ENGINE_INVALID:
         invalid_text(e, field, out);
@@ -200,6 +212,8 @@ static void code_text(const struct engine *e, const struct engine_outcome *outco
 /* As the caller wrote it. */
 static const char *field_of(const struct engine_outcome *outcome)
 {
+    if (outcome->code == ENGINE_QUOTA)
+        return "quota";
     return strcmp(outcome->field, "idempotency_key") == 0 ? "Idempotency-Key" : outcome->field;
 }
 

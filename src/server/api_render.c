@@ -7,7 +7,15 @@
 struct render call_render(struct api_call *call, const struct core_view *view)
 {
     return (struct render){
-        .engine = view->engine, .ids = call->api->ids, .arena = call_arena(call), .now = view->now};
+        .engine = view->engine, .ids = call->api->ids, .arena = call_arena(call), .now = view->now,
+        .region_names = str_from(call->api->options.region_names)};
+}
+
+struct render answer_render(struct api_call *call, const struct core_answer *answer)
+{
+    return (struct render){
+        .engine = answer->engine, .ids = call->api->ids, .arena = call_arena(call), .now = answer->now,
+        .region_names = str_from(call->api->options.region_names)};
 }
 
 void money_append(struct buf *out, udollar amount)

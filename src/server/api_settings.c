@@ -28,6 +28,7 @@ static const struct {
     SETTING(SETTING_LIMIT_NORMAL_PERMILLE, limit_normal_permille, normal_present),
     SETTING(SETTING_LIMIT_HIGH_PERMILLE, limit_high_permille, high_present),
     SETTING(SETTING_LIMIT_CRITICAL_PERMILLE, limit_critical_permille, critical_present),
+    SETTING(SETTING_NAMES_BURN, names_burn, names_burn_present),
 };
 
 static void answer_settings(struct api_call *call, const struct engine *e)

@@ -100,6 +100,7 @@ const char *setting_name(int64_t setting)
         [SETTING_LIMIT_NORMAL_PERMILLE] = "limit_normal_permille",
         [SETTING_LIMIT_HIGH_PERMILLE] = "limit_high_permille",
         [SETTING_LIMIT_CRITICAL_PERMILLE] = "limit_critical_permille",
+        [SETTING_NAMES_BURN] = "names_burn",
     };
     return NAME_OF(names, setting);
 }

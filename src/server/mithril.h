@@ -94,6 +94,10 @@ struct offers offers_find(const struct render *r);
 void offers_count_free(const struct render *r, struct offers *offers);
 /* "region-zone", as clients know it. */
 struct str offer_region(const struct render *r, const struct offer *offer);
+/* A zone is "region-zone" here and may have another name for clients: from one to the other, and back; that one is
+ * empty where no zone is seen so. */
+struct str region_shown(const struct render *r, struct str own);
+struct str region_own(const struct render *r, struct str shown);
 struct str region_text(const struct render *r, struct str region, struct str zone);
 /* By id or name of the type, and by region (empty: the first that offers the type). NULL: none. */
 const struct offer *offer_named(const struct render *r, const struct offers *offers, struct str type, struct str region);
@@ -143,12 +147,8 @@ const struct engine_workload *order_find(struct api_call *call, const struct eng
 /* Who submitted it. */
 engine_id order_principal(const struct engine *e, const struct engine_workload *w);
 
-/* What a project may have at most of instances of a type; -1: no quota is set. */
-int64_t quota_total(const struct render *r, engine_id project, int32_t product, struct str type);
-/* Instances of live bids of a project in that type's pools. */
-int64_t quota_used(const struct render *r, engine_id project, const struct offer *offer);
-/* GB of the volumes of a project that are there. */
-int64_t storage_used(const struct render *r, engine_id project);
+/* Answers where a quota stood in the way: 400, in the word that clients look for. */
+bool mithril_quota_refused(struct api_call *call, const struct engine *e, const struct engine_outcome *outcome);
 
 /* ---- objects of the engine ---- */
 

@@ -2,8 +2,6 @@
 /* Who asks, with whom they work, their keys, and what their projects may have. */
 #include "server/mithril.h"
 
-#include "records/object.h"
-
 static const char *role_text(enum engine_role role)
 {
     switch ((int)role) {
@@ -195,7 +193,7 @@ void mithril_key_list(struct api_call *call, const struct core_view *view)
 static void key_made(struct api_call *call, const struct core_answer *answer)
 {
     _cleanup_buf_ struct buf out = BUF_INIT(BUF_LIMIT_DEFAULT);
-    struct render r = {.engine = answer->engine, .ids = call->api->ids, .arena = call_arena(call), .now = answer->now};
+    struct render r = answer_render(call, answer);
     if (answer->outcomes[0].code != ENGINE_OK) {
         call_refuse_outcome(call, answer->engine, &answer->outcomes[0]);
         return;
@@ -252,31 +250,26 @@ void mithril_key_delete(struct api_call *call, const struct core_view *view)
 
 /* ---- quotas ---- */
 
-int64_t quota_total(const struct render *r, engine_id project, int32_t product, struct str type)
+bool mithril_quota_refused(struct api_call *call, const struct engine *e, const struct engine_outcome *outcome)
 {
-    for (size_t i = 0; i < engine_object_count(r->engine); i++) {
-        const struct engine_object *o = engine_object_at(r->engine, i);
-        struct object_quota quota;
-        if (o->kind == OBJECT_QUOTA && o->project == project && object_unpack(&object_quota_record, o->body, r->arena, &quota) &&
-            quota.product == product && str_equal(quota.instance_type, type))
-            return quota.total;
-    }
-    return -1;
+    struct error err = {0};
+    if (outcome->code != ENGINE_QUOTA)
+        return false;
+    outcome_error(e, outcome, &err);
+    call_refuse(call, 400, NULL, "%s", err.text);
+    return true;
 }
 
-int64_t quota_used(const struct render *r, engine_id project, const struct offer *offer)
+/* What a project may have of it: the least that its quotas allow, at most `fallback`. */
+static int64_t quota_total(const struct engine_project *p, enum engine_quota_kind kind, struct str type, int64_t fallback)
 {
-    const struct engine_workload *w = NULL;
-    int64_t used = 0;
-    while ((w = engine_workload_before(r->engine, w ? w->id : 0, project, WORKLOAD_STATES_LIVE))) {
-        struct workload_request request;
-        if (!w->instance || w->reservation || !order_request(r, w, &request))
-            continue;
-        const struct workload_choice *choice = request.choices.items;
-        if (str_equal(choice->sku, engine_name(r->engine, NAME_SKU, offer->sku)))
-            used += w->nodes;
+    int64_t total = -1;
+    for (size_t i = 0; i < p->quota_count; i++) {
+        const struct engine_quota *q = &p->quotas[i];
+        if (q->kind == kind && (q->type.size == 0 || str_equal(q->type, type)))
+            total = total < 0 ? q->total : MIN(total, q->total);
     }
-    return used;
+    return total < 0 ? fallback : total;
 }
 
 struct quota_row {
@@ -302,20 +295,32 @@ static void quota_render(struct buf *out, const struct render *r, const struct q
     json_close(out, '}');
 }
 
-int64_t storage_used(const struct render *r, engine_id project)
+#define STORAGE_MOST ((int64_t)2 << 20) /* GB: where no quota is set */
+
+static void offer_quota(struct buf *out, const struct render *r, engine_id project, const struct offer *o, bool reserved)
 {
-    int64_t used = 0;
-    for (size_t i = 0; i < engine_object_count(r->engine); i++) {
-        const struct engine_object *o = engine_object_at(r->engine, i);
-        struct object_volume volume;
-        if (o->kind == OBJECT_VOLUME && o->project == project && !o->deleted &&
-            object_unpack(&object_volume_record, o->body, r->arena, &volume))
-            used += volume.size_gb;
-    }
-    return used;
+    enum engine_quota_kind kind = reserved ? ENGINE_QUOTA_RESERVED : ENGINE_QUOTA_INSTANCES;
+    struct str type = engine_name(r->engine, NAME_SKU, o->sku);
+    quota_render(out, r, &(struct quota_row){.project = project, .number = o->sku + (reserved ? 2048 : 0), .product = reserved ? "Reservations" : "Spot",
+        .total = quota_total(engine_project(r->engine, project), kind, type, o->nodes), .units = "instances", .sku = o->sku, .name = type,
+        .used = div_ceil(engine_quota_used(r->engine, project, kind, type), 1000)});
 }
 
-#define STORAGE_MOST ((int64_t)2 << 20) /* GB: where no quota is set */
+/* A type stands in several zones, and its quota is of all of them. */
+static void offers_merge(struct offers *offers)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < offers->count; i++) {
+        size_t at = 0;
+        while (at < kept && offers->items[at].sku != offers->items[i].sku)
+            at++;
+        if (at == kept)
+            offers->items[kept++] = offers->items[i];
+        else
+            offers->items[at].nodes += offers->items[i].nodes;
+    }
+    offers->count = kept;
+}
 
 void mithril_quota_list(struct api_call *call, const struct core_view *view)
 {
@@ -325,18 +330,13 @@ void mithril_quota_list(struct api_call *call, const struct core_view *view)
     engine_id project = mithril_project_needed(call);
     if (project == 0)
         return;
+    offers_merge(&offers);
     json_open(&out, '[');
-    for (size_t i = 0; i < offers.count; i++) {
-        const struct offer *o = &offers.items[i];
-        struct str type = engine_name(view->engine, NAME_SKU, o->sku);
-        int64_t total = quota_total(&r, project, QUOTA_SPOT, type);
-        struct quota_row row = {.project = project, .number = o->sku, .total = total < 0 ? o->nodes : total, .used = quota_used(&r, project, o),
-                                .product = "Spot", .units = "instances", .sku = o->sku, .name = type};
-        quota_render(&out, &r, &row);
-    }
-    int64_t total = quota_total(&r, project, QUOTA_STORAGE, (struct str){0});
-    struct quota_row row = {.project = project, .number = 4095, .total = total < 0 ? STORAGE_MOST : total, .used = storage_used(&r, project),
-                            .product = "Storage", .units = "GB", .name = STR("storage")};
+    for (size_t i = 0; i < 2 * offers.count; i++)
+        offer_quota(&out, &r, project, &offers.items[i / 2], i % 2);
+    struct quota_row row = {.project = project, .number = 4095, .product = "Storage", .units = "GB", .name = STR("storage"),
+        .total = quota_total(engine_project(view->engine, project), ENGINE_QUOTA_STORAGE, (struct str){0}, STORAGE_MOST),
+        .used = engine_quota_used(view->engine, project, ENGINE_QUOTA_STORAGE, (struct str){0}) / 1000};
     quota_render(&out, &r, &row);
     json_close(&out, ']');
     mithril_answer(call, 200, &out);

@@ -220,7 +220,7 @@ void mithril_bid_list(struct api_call *call, const struct core_view *view)
 static void bid_answer(struct api_call *call, const struct core_answer *answer, int status)
 {
     _cleanup_buf_ struct buf out = BUF_INIT(BUF_LIMIT_DEFAULT);
-    struct render r = {.engine = answer->engine, .ids = call->api->ids, .arena = call_arena(call), .now = answer->now};
+    struct render r = answer_render(call, answer);
     const struct engine_command *commands = call->push.commands;
     engine_id id = status == 201 ? answer->outcomes[0].id : commands[0].workload.workload;
     for (size_t i = 0; i < call->push.count; i++) {
@@ -233,6 +233,8 @@ static void bid_answer(struct api_call *call, const struct core_answer *answer, 
             call_refuse(call, 409, NULL, "a block volume is attached elsewhere");
             return;
         }
+        if (mithril_quota_refused(call, answer->engine, outcome))
+            return;
         if (outcome->code != ENGINE_OK) {
             struct error err = {0};
             int rc = outcome_error(answer->engine, outcome, &err);
@@ -285,15 +287,6 @@ static bool limit_valid(struct api_call *call, const struct offer *offer, struct
     return false;
 }
 
-static bool quota_holds(struct api_call *call, const struct render *r, engine_id project, const struct offer *offer, int64_t more)
-{
-    int64_t total = quota_total(r, project, QUOTA_SPOT, engine_name(r->engine, NAME_SKU, offer->sku));
-    if (total < 0 || quota_used(r, project, offer) + more <= total)
-        return true;
-    call_refuse(call, 400, NULL, "quota exceeded: the project may have %lld instances of this type", (long long)total);
-    return false;
-}
-
 /* Names of instances become names of hosts. */
 bool order_name_valid(struct api_call *call, struct str name)
 {
@@ -325,13 +318,13 @@ static bool objects_fit(struct api_call *call, const struct render *r, const str
         struct object_volume volume;
         struct object_cluster cluster;
         if (o && o->kind == OBJECT_CLUSTER && object_unpack(&object_cluster_record, o->body, r->arena, &cluster) &&
-            !str_equal(cluster.region, offer_region(r, offer))) {
+            !str_equal(region_shown(r, cluster.region), offer_region(r, offer))) {
             call_refuse(call, 400, NULL, "cluster %.*s stands in another region", STR_ARGS(o->name));
             return false;
         }
         if (o == NULL || o->kind != OBJECT_VOLUME || !object_unpack(&object_volume_record, o->body, r->arena, &volume))
             continue;
-        if (!str_equal(volume.region, offer_region(r, offer))) {
+        if (!str_equal(region_shown(r, volume.region), offer_region(r, offer))) {
             call_refuse(call, 400, NULL, "volume %.*s stands in another region", STR_ARGS(o->name));
             return false;
         }
@@ -384,7 +377,7 @@ void mithril_bid_create(struct api_call *call, const struct core_view *view)
         call_refuse(call, 404, NULL, "instance type not found in that region");
         return;
     }
-    if (!limit_valid(call, offer, create->limit_price, &limit) || !quota_holds(call, &r, project, offer, create->instance_quantity))
+    if (!limit_valid(call, offer, create->limit_price, &limit))
         return;
     struct workload_request *request = call_alloc(call, sizeof *request);
     launch_request(&create->launch_specification, request);

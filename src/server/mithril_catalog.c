@@ -89,6 +89,28 @@ void offers_count_free(const struct render *r, struct offers *offers)
     }
 }
 
+struct str region_shown(const struct render *r, struct str own)
+{
+    struct str rest = r->region_names;
+    while (rest.size) {
+        struct str name = str_cut(&rest, ','), zone = str_cut(&name, '=');
+        if (str_equal(zone, own))
+            return name;
+    }
+    return own;
+}
+
+struct str region_own(const struct render *r, struct str shown)
+{
+    struct str rest = r->region_names;
+    while (rest.size) {
+        struct str name = str_cut(&rest, ','), zone = str_cut(&name, '=');
+        if (str_equal(name, shown))
+            return zone;
+    }
+    return str_equal(region_shown(r, shown), shown) ? shown : (struct str){0};
+}
+
 struct str region_text(const struct render *r, struct str region, struct str zone)
 {
     size_t size = region.size + 1 + zone.size;
@@ -99,7 +121,7 @@ struct str region_text(const struct render *r, struct str region, struct str zon
     text[region.size] = '-';
     if (zone.size)
         memcpy(text + region.size + 1, zone.data, zone.size);
-    return (struct str){text, size};
+    return region_shown(r, (struct str){text, size});
 }
 
 struct str offer_region(const struct render *r, const struct offer *offer)

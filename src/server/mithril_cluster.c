@@ -37,7 +37,7 @@ static void cluster_render(struct buf *out, struct api_call *call, const struct 
     member_id(out, r, "fid", "clust", o->id);
     member_id(out, r, "project", "proj", o->project);
     member_text(out, "name", o->name);
-    member_text(out, "region", cluster.region);
+    member_text(out, "region", region_shown(r, cluster.region));
     member_time(out, "created_at", MAX(o->created, 1));
     member_text_or_null(out, "kube_host", available ? host_of(plane.address) : (struct str){0});
     member_texts(out, "ssh_keys", &cluster.ssh_keys);
@@ -111,7 +111,7 @@ void mithril_cluster_create(struct api_call *call, const struct core_view *view)
     struct render r = call_render(call, view);
     struct offers offers = offers_find(&r);
     engine_id project = mithril_project(call, create->project);
-    struct object_cluster cluster = {.region = create->region, .instance_type = create->instance_type, .ssh_keys = create->ssh_keys,
+    struct object_cluster cluster = {.region = region_own(&r, create->region), .instance_type = create->instance_type, .ssh_keys = create->ssh_keys,
                                      .k8s_version = create->k8s_version.size ? create->k8s_version : STR("1.34")};
     if (project == 0 || !order_name_valid(call, create->name) || !keys_there(call, view->engine, project, &create->ssh_keys))
         return;

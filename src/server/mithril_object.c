@@ -67,12 +67,14 @@ static void object_gone(struct api_call *call, const struct core_answer *answer)
 void object_answer(struct api_call *call, const struct core_answer *answer, int status, render_object *render)
 {
     _cleanup_buf_ struct buf out = BUF_INIT(BUF_LIMIT_DEFAULT);
-    struct render r = {.engine = answer->engine, .ids = call->api->ids, .arena = call_arena(call), .now = answer->now};
+    struct render r = answer_render(call, answer);
     const struct engine_outcome *outcome = &answer->outcomes[0];
     if (outcome->code == ENGINE_CONFLICT) {
         call_refuse(call, 409, NULL, strcmp(outcome->field, "name") == 0 ? "name already used" : "it changed meanwhile: try again");
         return;
     }
+    if (mithril_quota_refused(call, answer->engine, outcome))
+        return;
     if (outcome->code != ENGINE_OK) {
         call_refuse_outcome(call, answer->engine, outcome);
         return;
@@ -454,7 +456,7 @@ static void volume_render(struct buf *out, struct api_call *call, const struct r
     json_open(out, '{');
     member_id(out, r, "fid", "vol", o->id);
     member_text(out, "name", o->name);
-    member_text(out, "region", volume.region);
+    member_text(out, "region", region_shown(r, volume.region));
     member_time(out, "created_at", MAX(o->created, 1));
     member_time(out, "deleted_at", o->deleted);
     member_integer(out, "capacity_gb", volume.size_gb);
@@ -480,7 +482,7 @@ void mithril_volume_list(struct api_call *call, const struct core_view *view)
         const struct engine_object *o = engine_object_at(view->engine, i);
         struct object_volume volume;
         if (o->kind == OBJECT_VOLUME && o->project == project && (all || !o->deleted) &&
-            object_unpack(&object_volume_record, o->body, r.arena, &volume) && filter_passes(call, "region", volume.region))
+            object_unpack(&object_volume_record, o->body, r.arena, &volume) && filter_passes(call, "region", region_shown(&r, volume.region)))
             volume_render(&out, call, &r, o);
     }
     json_close(&out, ']');
@@ -525,15 +527,11 @@ void mithril_volume_create(struct api_call *call, const struct core_view *view)
         call_refuse(call, 404, NULL, "region not found");
         return;
     }
-    int64_t total = quota_total(&r, project, QUOTA_STORAGE, (struct str){0});
-    if (total >= 0 && storage_used(&r, project) + create->size_gb > total) {
-        call_refuse(call, 400, NULL, "storage quota exceeded: the project may have %lld GB", (long long)total);
-        return;
-    }
-    struct object_volume volume = {.interface = create->disk_interface, .size_gb = create->size_gb, .region = create->region};
+    struct object_volume volume = {.interface = create->disk_interface, .size_gb = create->size_gb, .region = region_own(&r, create->region)};
     struct engine_command *c = object_put(call, OBJECT_VOLUME, project, create->name);
     c->object.unique = true;
     c->object.exclusive = volume.interface == VOLUME_BLOCK;
+    c->object.size = volume.size_gb;
     c->object.body = object_pack(&object_volume_record, &volume, call_arena(call));
     call_push(call, c, 1, volume_made);
 }

@@ -97,15 +97,19 @@ static udollar unit_price(const struct engine_reservation *r, udollar rate)
     return div_ceil(rate, MAX(r->nodes, 1));
 }
 
+/* What was asked for, where it stands: the market keeps the zone alone. NULL: it cannot be read. */
+static const struct workload_choice *request_choice(const struct render *r, const struct engine_reservation *v, struct workload_request *ret)
+{
+    struct unpack in = unpack_from(v->body);
+    return record_unpack(&workload_request_record, &in, r->arena, ret, NULL) == 0 && ret->choices.count ? ret->choices.items : NULL;
+}
+
 static void reservation_render(struct buf *out, const struct render *r, const struct engine_reservation *v)
 {
     struct market_reservation_view view = {0};
     struct workload_request request;
-    struct unpack in = unpack_from(v->body);
-    const struct workload_choice *choice = NULL;
+    const struct workload_choice *choice = request_choice(r, v, &request);
     market_reservation_view(engine_market(r->engine), v->id, &view);
-    if (record_unpack(&workload_request_record, &in, r->arena, &request, NULL) == 0 && request.choices.count)
-        choice = request.choices.items;
     json_open(out, '{');
     member_id(out, r, "fid", "res", v->id);
     member_text(out, "name", v->name);
@@ -135,7 +139,7 @@ static void reservation_render(struct buf *out, const struct render *r, const st
 static void reservation_answer(struct api_call *call, const struct core_answer *answer, engine_id id, int status)
 {
     _cleanup_buf_ struct buf out = BUF_INIT(BUF_LIMIT_DEFAULT);
-    struct render r = {.engine = answer->engine, .ids = call->api->ids, .arena = call_arena(call), .now = answer->now};
+    struct render r = answer_render(call, answer);
     reservation_render(&out, &r, engine_reservation(answer->engine, id));
     mithril_answer(call, status, &out);
 }
@@ -148,6 +152,8 @@ static bool outcomes_good(struct api_call *call, const struct core_answer *answe
         struct error err = {0};
         if (outcome->code == ENGINE_OK)
             continue;
+        if (mithril_quota_refused(call, answer->engine, outcome))
+            return false;
         int status = outcome_error(answer->engine, outcome, &err);
         bool name = outcome->code == ENGINE_CONFLICT && strcmp(outcome->field, "name") == 0;
         call_refuse(call, name ? 400 : status, NULL, "%s", name ? "name already used" : err.text);
@@ -170,7 +176,9 @@ void mithril_reservation_get(struct api_call *call, const struct core_view *view
 static bool reservation_passes(const struct api_call *call, const struct render *r, const struct engine_reservation *v)
 {
     struct str type = engine_name(r->engine, NAME_SKU, v->choice.sku);
-    struct str region = region_text(r, engine_name(r->engine, NAME_REGION, v->choice.region), engine_name(r->engine, NAME_ZONE, v->choice.zone));
+    struct workload_request request;
+    const struct workload_choice *choice = request_choice(r, v, &request);
+    struct str region = choice ? region_text(r, choice->region, choice->zone) : (struct str){0};
     return (filter_passes(call, "instance_type", type) ||
             filter_passes(call, "instance_type", str_from(id_format(r->ids, "it", v->choice.sku).text))) &&
            filter_passes(call, "region", region) && filter_passes(call, "status", str_from(status_of(r->engine, v)));

@@ -258,6 +258,7 @@ static int api_ready(struct serve *s, struct error *err)
     if (r < 0)
         return r;
     const struct api_options options = {
+        .region_names = o->region_names,
         .core = s->core,
         .http = s->http,
         .console = o->console_path[0] ? o->console_path : NULL,

@@ -42,6 +42,9 @@ static const char help[] =
     "  --webhook-allow-private\n"
     "                      let webhooks lead to private addresses too: of this machine, of your own networks\n"
     "  --webhook-ca FILE   PEM file with who vouches for those that webhooks lead to, in place of the system's\n"
+    "  --region-names ZONE=NAME,…\n"
+    "                      how clients of the Mithril API see the zone REGION-ZONE, as local-a=us-central1-a; the\n"
+    "                      others are seen as REGION-ZONE\n"
     "  --log-level LEVEL   debug, info, warning or error (default: info)\n"
     "\n"
     "The first start makes an admin key and writes it to DIR/client.yaml, which only its owner can read:\n"
@@ -50,8 +53,8 @@ static const char help[] =
     "Exit code: 0 after a clean stop, 1 when it cannot start or go on (it says why), 2 for a wrong command line.\n";
 
 enum serve_option { OPTION_DATA, OPTION_PORT, OPTION_LISTEN, OPTION_ADVERTISE, OPTION_CERT, OPTION_KEY, OPTION_INSECURE, OPTION_CONSOLE,
-              OPTION_REBUILD, OPTION_SNAPSHOT, OPTION_STORE, OPTION_WEBHOOK_PRIVATE, OPTION_WEBHOOK_CA, OPTION_SMTP, OPTION_SMTP_PASSWORD, OPTION_SMTP_FROM,
-              OPTION_LEVEL, OPTION_HELP };
+              OPTION_REBUILD, OPTION_SNAPSHOT, OPTION_REGIONS, OPTION_STORE, OPTION_WEBHOOK_PRIVATE, OPTION_WEBHOOK_CA, OPTION_SMTP,
+              OPTION_SMTP_PASSWORD, OPTION_SMTP_FROM, OPTION_LEVEL, OPTION_HELP };
 
 static int number_parse(const char *text, int *ret)
 {
@@ -88,6 +91,41 @@ static int store_parse(const char *text, bool *ret_memory, struct error *err)
     return *ret_memory || strcmp(text, "disk") == 0 ? 0 : error_set(err, -EINVAL, "--store: %s is not disk or memory", text);
 }
 
+static bool region_valid(struct str name)
+{
+    bool valid = name.size > 0 && name.size <= 127;
+    for (size_t i = 0; i < name.size; i++) {
+        char c = name.data[i];
+        valid &= (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+    }
+    return valid;
+}
+
+/* Whether a pair has that zone or that name. */
+static bool regions_have(struct str pairs, struct str zone, struct str name)
+{
+    while (pairs.size) {
+        struct str other = str_cut(&pairs, ','), zone_there = str_cut(&other, '=');
+        if (str_equal(zone_there, zone) || str_equal(other, name))
+            return true;
+    }
+    return false;
+}
+
+static int regions_check(struct str pairs, struct error *err)
+{
+    struct str rest = pairs;
+    do {
+        struct str before = {pairs.data, (size_t)(rest.data - pairs.data)};
+        struct str pair = str_cut(&rest, ','), name = pair, zone = str_cut(&name, '=');
+        if (!region_valid(zone) || !region_valid(name))
+            return error_set(err, -EINVAL, "--region-names: \"%.*s\" is not ZONE=NAME such as local-a=us-central1-a", STR_ARGS(pair));
+        if (regions_have(before, zone, name))
+            return error_set(err, -EINVAL, "--region-names: \"%.*s\" names a zone or a region again, allowed is each once", STR_ARGS(pair));
+    } while (rest.size);
+    return 0;
+}
+
 static int option_take(struct serve_options *o, int option, const char *argument, struct error *err)
 {
     switch ((enum serve_option)option) {
@@ -97,6 +135,9 @@ static int option_take(struct serve_options *o, int option, const char *argument
         return commands_parse(argument, &o->snapshot_every, err);
     case OPTION_STORE:
         return store_parse(argument, &o->memory, err);
+    case OPTION_REGIONS:
+        o->region_names = argument;
+        return regions_check(str_from(argument), err);
     case OPTION_LEVEL:
         return level_parse(argument, err);
     case OPTION_INSECURE:
@@ -145,9 +186,9 @@ static int options_take(struct serve_options *o, int argc, char **argv, struct e
         [OPTION_REBUILD] = {"rebuild-tables", no_argument}, [OPTION_SNAPSHOT] = {"snapshot-every", required_argument},
         [OPTION_STORE] = {"store", required_argument}, [OPTION_WEBHOOK_PRIVATE] = {"webhook-allow-private", no_argument},
         [OPTION_WEBHOOK_CA] = {"webhook-ca", required_argument}, [OPTION_SMTP] = {"smtp", required_argument},
-        [OPTION_SMTP_PASSWORD] = {"smtp-password-file", required_argument}, [OPTION_SMTP_FROM] = {"smtp-from", required_argument}, [OPTION_LEVEL] =
-        {"log-level", required_argument},
-        [OPTION_HELP] = {"help", no_argument},
+        [OPTION_SMTP_PASSWORD] = {"smtp-password-file", required_argument}, [OPTION_SMTP_FROM] = {"smtp-from", required_argument},
+        [OPTION_LEVEL] = {"log-level", required_argument},
+        [OPTION_REGIONS] = {"region-names", required_argument}, [OPTION_HELP] = {"help", no_argument},
     };
     struct option table[ARRAY_COUNT(names) + 1] = {0};
     for (size_t i = 0; i < ARRAY_COUNT(names); i++)

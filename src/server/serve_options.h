@@ -15,6 +15,7 @@ struct serve_options {
     long snapshot_every; /* commands; 0 = the core's own */
     bool insecure, rebuild_tables;
     bool memory; /* --store memory */
+    const char *region_names; /* "ZONE=NAME,…", each once; NULL = none */
     /* what follows from it */
     char address[256]; /* of --listen, without the port; empty where there is none */
     int listen_port;

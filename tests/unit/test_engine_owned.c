@@ -330,14 +330,153 @@ static void test_reservations_that_are_refused(void **state)
     world_fini(&w);
 }
 
-/* A node, a key, a volume, an instance that uses it and is being paused, a workload beside it: as format 2 wrote them. */
-static void test_an_older_snapshot_is_read(void **state)
+/* ---- quotas ---- */
+
+static struct engine_command quota(enum engine_quota_kind kind, const char *type, int64_t total)
+{
+    struct engine_command c = {.type = ENGINE_QUOTA_SET};
+    c.quota.project = 1;
+    c.quota.kind = kind;
+    c.quota.type = str_from(type);
+    c.quota.limited = total >= 0;
+    c.quota.total = total;
+    return c;
+}
+
+static struct engine_command quota_submit(struct world *w, const char *name, uint32_t nodes, struct engine_choice *choice)
+{
+    struct engine_command c = submit_of(w, &(struct want){.nodes = nodes, .cores = 2, .limit = 90000, .name = name}, choice);
+    c.submit.instance = true;
+    return c;
+}
+
+static void refused_by_quota(struct engine_outcome outcome, const char *field, int64_t used, int64_t total)
+{
+    assert_int_equal(outcome.code, ENGINE_QUOTA);
+    assert_string_equal(outcome.field, field);
+    assert_int_equal(outcome.numbers[0], used);
+    assert_int_equal(outcome.numbers[1], total);
+}
+
+/* Two in one batch, which both saw room, do not pass together; one that the market refuses is in nobody's way. */
+static void test_quotas_hold_in_a_batch(void **state)
 {
     (void)state;
+    struct world w;
+    struct engine_choice choices[3];
+    world_init(&w);
+    node_add(&w, "n0", "r0");
+    node_add(&w, "n1", "r0");
+    assert_int_equal(apply_one(&w, quota(ENGINE_QUOTA_INSTANCES, "cpu-4", 2)).code, ENGINE_OK);
+    struct engine_command two[] = {quota_submit(&w, "a", 2, &choices[0]), quota_submit(&w, "b", 1, &choices[1])};
+    world_apply(&w, two, 2);
+    assert_int_equal(w.result.outcomes[0].code, ENGINE_OK);
+    refused_by_quota(w.result.outcomes[1], "instances of cpu-4", 3000, 2);
+    assert_int_equal(engine_quota_used(w.e, 1, ENGINE_QUOTA_INSTANCES, STR("cpu-4")), 2000);
+    assert_int_equal(engine_quota_used(w.e, 1, ENGINE_QUOTA_INSTANCES, STR("other")), 0);
+    struct engine_command end = {.type = ENGINE_CANCEL, .workload.workload = w.result.outcomes[0].id};
+    world_apply(&w, &end, 1);
+    w.now += 60000;
+    apply_one(&w, (struct engine_command){.type = ENGINE_TICK});
+    assert_int_equal(engine_quota_used(w.e, 1, ENGINE_QUOTA_INSTANCES, (struct str){0}), 0);
+    struct engine_command more[] = {quota_submit(&w, "c", 2, &choices[0]), quota_submit(&w, "d", 2, &choices[1])};
+    more[0].submit.deadline = 1; /* long past: the market refuses it */
+    world_apply(&w, more, 2);
+    assert_int_equal(w.result.outcomes[0].code, ENGINE_INVALID);
+    assert_int_equal(w.result.outcomes[1].code, ENGINE_OK);
+    world_fini(&w);
+}
+
+/* Tasks and instances alike, of every kind; a lowered quota ends nothing, a lifted one refuses nothing. */
+static void test_quotas_of_every_kind(void **state)
+{
+    (void)state;
+    struct world w;
+    struct engine_choice choice;
+    world_init(&w);
+    node_add(&w, "n0", "r0");
+    node_add(&w, "n1", "r0");
+    apply_one(&w, quota(ENGINE_QUOTA_CORES, "", 5));
+    engine_id task = submit(&w, (struct want){.nodes = 2, .cores = 2, .limit = 90000});
+    refused_by_quota(apply_one(&w, submit_of(&w, &(struct want){.nodes = 1, .cores = 2, .limit = 90000}, &choice)), "cores", 6000, 5);
+    apply_one(&w, quota(ENGINE_QUOTA_CORES, "", 1));
+    assert_false(workload_state_ended(look(&w, task)->state));
+    assert_int_equal(engine_quota_used(w.e, 1, ENGINE_QUOTA_CORES, (struct str){0}), 4000);
+    apply_one(&w, quota(ENGINE_QUOTA_CORES, "", -1));
+    assert_int_equal(engine_project(w.e, 1)->quota_count, 0);
+    apply_one(&w, quota(ENGINE_QUOTA_BIDS, "", 1));
+    refused_by_quota(apply_one(&w, submit_of(&w, &(struct want){.nodes = 1, .cores = 2, .limit = 90000}, &choice)), "bids", 2000, 1);
+    apply_one(&w, quota(ENGINE_QUOTA_RESERVED, "cpu-4", 0));
+    refused_by_quota(apply_one(&w, reserve(&w, "slot", 1, w.now + HOUR_MS, w.now + 2 * HOUR_MS)), "reserved machines of cpu-4", 1000, 0);
+    apply_one(&w, quota(ENGINE_QUOTA_RESERVED, "cpu-4", 1));
+    assert_int_equal(apply_one(&w, reserve(&w, "slot", 1, w.now + HOUR_MS, w.now + 2 * HOUR_MS)).code, ENGINE_OK);
+    apply_one(&w, quota(ENGINE_QUOTA_STORAGE, "", 10));
+    struct engine_command disk = object_put(OBJECT_VOLUME, "data", "body");
+    disk.object.size = 6;
+    assert_int_equal(apply_one(&w, disk).code, ENGINE_OK);
+    disk.object.name = STR("more");
+    refused_by_quota(apply_one(&w, disk), "GB of storage", 12000, 10);
+    disk.object.size = 4;
+    apply_one(&w, quota(ENGINE_QUOTA_VOLUMES, "", 1));
+    refused_by_quota(apply_one(&w, disk), "volumes", 2000, 1);
+    apply_one(&w, object_delete(1));
+    assert_int_equal(apply_one(&w, disk).code, ENGINE_OK);
+    assert_int_equal(apply_one(&w, quota(ENGINE_QUOTA_STORAGE, "cpu-4", 1)).code, ENGINE_INVALID);
+    assert_int_equal(apply_one(&w, quota(ENGINE_QUOTA_BIDS, "", ENGINE_QUOTA_MOST + 1)).code, ENGINE_INVALID);
+    world_fini(&w);
+}
+
+static void again_from_bytes(struct world *w)
+{
+    _cleanup_buf_ struct buf bytes = BUF_INIT(BUF_LIMIT_DEFAULT), after = BUF_INIT(BUF_LIMIT_DEFAULT);
+    engine_snapshot(w->e, &bytes);
+    struct unpack in = unpack_from(buf_str(&bytes));
+    struct engine *copy = engine_restore(&in);
+    assert_non_null(copy);
+    engine_snapshot(copy, &after);
+    assert_true(str_equal(buf_str(&bytes), buf_str(&after)));
+    engine_free(w->e);
+    w->e = copy;
+}
+
+static void test_quotas_and_burnt_names_outlive_a_restart(void **state)
+{
+    (void)state;
+    struct world w;
+    struct engine_choice choice;
+    world_init(&w);
+    node_add(&w, "n0", "r0");
+    apply_one(&w, quota(ENGINE_QUOTA_INSTANCES, "cpu-4", 1));
+    apply_one(&w, quota(ENGINE_QUOTA_STORAGE, "", 10));
+    struct engine_command disk = object_put(OBJECT_VOLUME, "data", "body");
+    disk.object.size = 6;
+    apply_one(&w, disk);
+    engine_id first = apply_one(&w, quota_submit(&w, "dev", 1, &choice)).id;
+    apply_one(&w, setting(SETTING_NAMES_BURN, 1)); /* what stands in the state has burnt, too */
+    again_from_bytes(&w);
+    refused_by_quota(apply_one(&w, quota_submit(&w, "dev2", 1, &choice)), "instances of cpu-4", 2000, 1);
+    disk.object.name = STR("more");
+    refused_by_quota(apply_one(&w, disk), "GB of storage", 12000, 10);
+    apply_one(&w, (struct engine_command){.type = ENGINE_CANCEL, .workload.workload = first});
+    w.now += 60000;
+    apply_one(&w, (struct engine_command){.type = ENGINE_TICK});
+    w.now += 2 * HOUR_MS;
+    apply_one(&w, (struct engine_command){.type = ENGINE_TICK});
+    assert_null(engine_workload(w.e, first)); /* retired */
+    again_from_bytes(&w);
+    assert_int_equal(engine_setting(w.e, SETTING_NAMES_BURN), 1);
+    assert_int_equal(apply_one(&w, quota_submit(&w, "dev", 1, &choice)).code, ENGINE_CONFLICT);
+    apply_one(&w, setting(SETTING_NAMES_BURN, 0));
+    assert_int_equal(apply_one(&w, quota_submit(&w, "dev", 1, &choice)).code, ENGINE_OK);
+    world_fini(&w);
+}
+
+static struct engine *engine_kept(const char *variable)
+{
     unsigned char bytes[4096];
     unsigned byte;
     size_t size = 0;
-    FILE *file = fopen(getenv("TEST_SNAPSHOT"), "r");
+    FILE *file = fopen(getenv(variable), "r");
     assert_non_null(file);
     for (; size < sizeof bytes && fscanf(file, "%2x", &byte) == 1; size++)
         bytes[size] = (unsigned char)byte;
@@ -346,12 +485,45 @@ static void test_an_older_snapshot_is_read(void **state)
     struct engine *e = engine_restore(&in);
     assert_non_null(e);
     assert_int_equal(in.at, in.size);
+    return e;
+}
+
+/* A node, a key, a volume, an instance that uses it and is being paused, a workload beside it: as format 2 wrote them. */
+static void test_an_older_snapshot_is_read(void **state)
+{
+    (void)state;
+    struct engine *e = engine_kept("TEST_SNAPSHOT");
     engine_check(e);
     assert_int_equal(engine_workload(e, 1)->state, WORKLOAD_PREEMPTING);
     assert_true(engine_workload(e, 1)->paused);
     assert_true(str_is(engine_object(e, 1)->name, "data"));
     assert_int_equal(engine_key_count(e), 1);
+    assert_int_equal(engine_quota_used(e, 1, ENGINE_QUOTA_BIDS, (struct str){0}), 2000);
+    assert_int_equal(engine_quota_used(e, 1, ENGINE_QUOTA_INSTANCES, (struct str){0}), 1000);
+    assert_true(engine_quota_used(e, 1, ENGINE_QUOTA_CORES, STR("cpu-4")) > 0);
     engine_free(e);
+}
+
+/* A volume of 60 GB, an instance of two cores on cpu-4, a task of three there or four on cpu-8, a reservation: as
+ * format 3 wrote them, which knew nothing of quotas. They count as if they were asked for today. */
+static void test_quotas_count_what_an_older_snapshot_has(void **state)
+{
+    (void)state;
+    struct engine_choice choice;
+    struct engine *e = engine_kept("TEST_SNAPSHOT_3");
+    struct world w = {.e = e, .now = engine_now(e)};
+    engine_check(e);
+    assert_int_equal(engine_setting(e, SETTING_NAMES_BURN), 0);
+    assert_int_equal(engine_quota_used(e, 1, ENGINE_QUOTA_STORAGE, (struct str){0}), 60000);
+    assert_int_equal(engine_quota_used(e, 1, ENGINE_QUOTA_BIDS, (struct str){0}), 2000);
+    assert_int_equal(engine_quota_used(e, 1, ENGINE_QUOTA_INSTANCES, STR("cpu-4")), 1000);
+    assert_int_equal(engine_quota_used(e, 1, ENGINE_QUOTA_INSTANCES, STR("cpu-8")), 0);
+    assert_int_equal(engine_quota_used(e, 1, ENGINE_QUOTA_CORES, STR("cpu-4")), 6000);
+    assert_int_equal(engine_quota_used(e, 1, ENGINE_QUOTA_CORES, STR("cpu-8")), 4000);
+    assert_int_equal(engine_quota_used(e, 1, ENGINE_QUOTA_RESERVED, STR("cpu-4")), 1000);
+    apply_one(&w, quota(ENGINE_QUOTA_CORES, "cpu-4", 7));
+    refused_by_quota(apply_one(&w, quota_submit(&w, "more", 1, &choice)), "cores of cpu-4", 8000, 7);
+    world_fini(&w);
 }
 
 int main(void)
@@ -366,7 +538,11 @@ int main(void)
         cmocka_unit_test(test_a_reservation_from_end_to_end),
         cmocka_unit_test(test_reservations_that_are_refused),
         cmocka_unit_test(test_an_instance_that_ends_is_started_again),
+        cmocka_unit_test(test_quotas_hold_in_a_batch),
+        cmocka_unit_test(test_quotas_of_every_kind),
+        cmocka_unit_test(test_quotas_and_burnt_names_outlive_a_restart),
         cmocka_unit_test(test_an_older_snapshot_is_read),
+        cmocka_unit_test(test_quotas_count_what_an_older_snapshot_has),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

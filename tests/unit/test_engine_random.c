@@ -15,6 +15,7 @@ struct play {
     engine_id objects[BATCH_MAX][2];
     int64_t charged, paid; /* CHARGED and ENTRY of the tenants */
     size_t seen[ENGINE_EVENT_TYPE_COUNT], codes[ENGINE_STALE + 1];
+    uint64_t held; /* batches after which a quota was used up */
 };
 
 static uint64_t draw(struct play *p, uint64_t bound)
@@ -101,6 +102,17 @@ static struct engine_command random_submit(struct play *p, size_t slot)
     random_objects(p, slot, &c.submit.objects, &c.submit.object_count);
     if (one_in(p, 6) && engine_reservation_count(p->w.e))
         c.submit.reservation = engine_reservation_at(p->w.e, engine_reservation_count(p->w.e) - 1)->name;
+    return c;
+}
+
+static struct engine_command random_quota(struct play *p)
+{
+    struct engine_command c = {.type = ENGINE_QUOTA_SET};
+    c.quota.project = 1;
+    c.quota.kind = (enum engine_quota_kind)draw(p, ENGINE_QUOTA_KINDS);
+    c.quota.type = engine_quota_typed(c.quota.kind) && one_in(p, 2) ? STR("cpu-4") : (struct str){0};
+    c.quota.limited = one_in(p, 2);
+    c.quota.total = (int64_t)draw(p, 12);
     return c;
 }
 
@@ -208,6 +220,8 @@ static struct engine_command random_command(struct play *p, size_t slot)
         return (struct engine_command){.type = ENGINE_BID_CHANGE, .workload = {some_workload(p), (udollar)draw(p, 500000)}};
     if (kind < 93)
         return (struct engine_command){.type = one_in(p, 2) ? ENGINE_NODE_DRAIN : ENGINE_NODE_UNDRAIN, .on_node = {.node = 1 + draw(p, NODES), .evict = one_in(p, 2)}};
+    if (kind < 94)
+        return random_quota(p);
     if (kind < 95)
         return random_object(p);
     if (kind < 96)
@@ -277,14 +291,49 @@ static void copy_make(struct play *p)
     assert_true(engine_deadline(p->w.e) == engine_deadline(p->copy.e));
 }
 
+struct quotas_seen {
+    struct engine_quota items[2 * ENGINE_QUOTA_KINDS];
+    int64_t used[2 * ENGINE_QUOTA_KINDS];
+    size_t count;
+};
+
+static void quotas_see(const struct play *p, struct quotas_seen *ret)
+{
+    const struct engine_project *project = engine_project(p->w.e, 1);
+    ret->count = project->quota_count;
+    for (size_t i = 0; i < ret->count; i++) {
+        ret->items[i] = project->quotas[i];
+        ret->items[i].type = project->quotas[i].type.size ? STR("cpu-4") : (struct str){0};
+        ret->used[i] = engine_quota_used(p->w.e, 1, ret->items[i].kind, ret->items[i].type);
+    }
+}
+
+/* Nothing that came in this batch went past a quota, whatever else it did: what is above it was so before. */
+static void quotas_hold(struct play *p, const struct quotas_seen *before)
+{
+    for (size_t i = 0; i < before->count; i++) {
+        const struct engine_quota *q = &before->items[i];
+        int64_t used = engine_quota_used(p->w.e, 1, q->kind, q->type);
+        assert_true(used <= MAX(before->used[i], q->total * 1000));
+        p->held += used == q->total * 1000;
+    }
+}
+
 static void step(struct play *p)
 {
+    struct quotas_seen before;
+    bool moved = false;
     struct engine_command commands[BATCH_MAX];
     size_t count = 1 + draw(p, BATCH_MAX);
     p->w.now += (time_ms)draw(p, 2000);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         commands[i] = random_command(p, i);
+        moved |= commands[i].type == ENGINE_QUOTA_SET;
+    }
+    quotas_see(p, &before);
     world_apply(&p->w, commands, count);
+    if (!moved)
+        quotas_hold(p, &before);
     count_money(p);
     if (p->copy.e == NULL)
         return;
@@ -337,6 +386,7 @@ static void test_any_order_of_things(void **state)
 {
     (void)state;
     size_t seen[ENGINE_EVENT_TYPE_COUNT] = {0}, codes[ENGINE_STALE + 1] = {0};
+    uint64_t held = 0;
     for (uint64_t seed = 1; seed <= 8; seed++) {
         static struct play p;
         play(seed, 600, &p);
@@ -346,8 +396,10 @@ static void test_any_order_of_things(void **state)
             seen[i] += p.seen[i];
         for (size_t i = 0; i <= ENGINE_STALE; i++)
             codes[i] += p.codes[i];
+        held += p.held;
         play_end(&p);
     }
+    assert_true(held > 0); /* or quotas were never reached */
     /* The walk comes everywhere; what needs accounts has tests of its own. */
     for (int i = 0; i < ENGINE_EVENT_PROJECT_CREATED; i++)
         if (i != ENGINE_EVENT_WORKLOAD_REJECTED && seen[i] == 0)
