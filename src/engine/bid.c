@@ -178,6 +178,22 @@ static bool choice_add(struct making *m, size_t index)
            places_add(m, index, &choice);
 }
 
+/* Whether one of its project's subscriptions holds a pool that it may stand in, within the time that it asks for or a longer one. */
+static bool tier_subscribed(const struct making *m)
+{
+    const struct market *market = m->e->market;
+    for (size_t i = 0; i < market_subscription_count(market); i++) {
+        struct market_subscription_view s = market_subscription(market, i);
+        for (size_t p = 0; s.tenant == m->submit->project && s.tier >= m->submit->tier && p < market_pool_count(market); p++) {
+            struct market_pool_view pool = market_pool(market, p);
+            for (size_t a = 0; choice_takes(&s.choice, &pool) && a < m->count; a++)
+                if (choice_takes(&m->choices[a], &pool))
+                    return true;
+        }
+    }
+    return false;
+}
+
 /* ---- the whole ---------------------------------------------------------------------------------------------------- */
 
 static void bid_fill(const struct engine_submit *s, struct market_role *role, struct market_bid *ret)
@@ -186,7 +202,8 @@ static void bid_fill(const struct engine_submit *s, struct market_role *role, st
     *ret = (struct market_bid){.tenant = s->project, .request_key = s->request_key,
         .kind = s->deadline ? BID_DEADLINE : s->preemptible ? BID_PREEMPTIBLE : BID_FIRM, .roles = role, .role_count = 1,
         .notice = s->notice, .restart_cost = s->restart_cost, .minimum_run = s->minimum_run, .term = s->term, .renew = s->renew,
-        .earliest = s->earliest, .latest = s->deadline ? s->deadline : TIME_NEVER, .run_time = s->run_time, .urgent = s->urgent};
+        .earliest = s->earliest, .latest = s->deadline ? s->deadline : TIME_NEVER, .run_time = s->run_time, .urgent = s->urgent,
+        .tier = s->tier};
 }
 
 struct engine_outcome bid_make(const struct engine *e, const struct engine_submit *s, struct arena *arena,
@@ -212,6 +229,8 @@ struct engine_outcome bid_make(const struct engine *e, const struct engine_submi
         if (!choice_add(&m, i))
             return m.outcome;
     bid_fill(s, role, ret);
+    if (s->tier && !tier_subscribed(&m))
+        return outcome_of(ENGINE_INVALID, "tier");
     if (s->reservation.size) {
         const struct engine_reservation *r = engine_reservation_named(e, s->project, s->reservation);
         if (r == NULL)

@@ -232,6 +232,9 @@ static void refused(struct engine *e, const struct pending *p, const struct mark
     case PENDING_RESERVATION:
         *outcome = reservation_refused(e, p, event);
         break;
+    case PENDING_SUBSCRIPTION:
+        *outcome = subscription_refused(event);
+        break;
     }
 }
 
@@ -301,7 +304,7 @@ static void market_round(struct engine *e)
     market_apply(e->market, e->now, b->commands, b->count, &b->events);
     settle_pending(e);
     b->count = 0;
-    b->has_loss = b->has_other = false;
+    b->has_loss = b->has_other = b->subscribes = false;
     nodes_settle(e);
     for (size_t i = 0; i < b->events.count; i++)
         engine_follow(e, &b->events.items[i]);
@@ -394,6 +397,8 @@ static struct engine_outcome command_apply(struct engine *e, const struct engine
         return engine_reserve(e, c);
     case ENGINE_RESERVATION_CHANGE:
         return engine_reservation_change(e, c);
+    case ENGINE_SUBSCRIBE:
+        return engine_subscribe(e, c);
     case ENGINE_TICK:
         return tick(e);
     case ENGINE_WAKE:

@@ -72,12 +72,14 @@ bool market_bid_view(const struct market *m, market_id bid, time_ms now, struct 
     ret->refunded = b->refunded;
     if (b->id == 0)
         return false;
+    ret->tier = b->tier;
     if (b->promise)
         view_promise(m, b, ret);
     if (l->state == LEASE_NONE)
         return true;
     ret->alternative = l->alternative;
     ret->pool = m->pools[l->pool].id;
+    ret->tight = l->subscription != 0;
     ret->units_milli = l->units_milli;
     ret->rate = l->rate / 1000;
     ret->limit = l->limit_rate / 1000;

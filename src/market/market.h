@@ -521,6 +521,8 @@ struct market_bid_view {
     bool committed;            /* a deadline: it is promised to be done by then, and … */
     udollar most;              /* … its declared work costs at most this; 0 = it was never promised */
     time_ms latest;            /* start of its placeholder; once that runs, its end */
+    uint32_t tier;             /* of a tight start; 0 = none */
+    bool tight;                /* it started within a subscription of its project */
     udollar stay;              /* per hour: by so much a newcomer must be worth more; what its loss costs beyond its surplus */
 };
 /* false where there is no such bid. */

@@ -319,6 +319,8 @@ struct api_event {
     struct str debit, credit;
     struct str setting;
     int64_t value, budget_udollar;
+    struct str tier;                 /* of a subscription, of headroom … */
+    int64_t credit_udollar_per_hour; /* … and the credit that comes with it */
 };
 
 /* ---- console -------------------------------------------------------------------------------------------- */

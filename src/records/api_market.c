@@ -137,5 +137,8 @@ static const struct field api_event_fields[] = {
     TEXT(E, setting, OMIT, "Name of the setting."),
     COUNT(E, value, OMIT, NULL, "Its value; of a budget, the per cent that were crossed."),
     COUNT(E, budget_udollar, OMIT, "µ$", "The budget."),
+    TEXT(E, tier, OMIT, "Tier of a subscription, or of the headroom of which units_milli is held, free_milli free and wanted_milli "
+         "work that could leave in time."),
+    COUNT(E, credit_udollar_per_hour, OMIT, UNIT_RATE, "Headroom: what work that could leave in time pays less."),
 };
 RECORD(api_event, "One event of the stream; a field left out is zero or does not apply.");
