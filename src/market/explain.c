@@ -426,7 +426,10 @@ static enum market_obstacle obstacle(const struct market *m, const struct bid *b
         return OBSTACLE_FORWARD;
     if (is_protected)
         return OBSTACLE_PROTECTED;
-    if (why->free_milli >= why->needed_milli && (m->pools[why->pool].claims || m->pools[why->pool].holds) && !why->has_limit)
+    /* Headroom gives way to a limit above what it is worth: what stands in the way of one above the post is the headroom. */
+    const struct pool *p = &m->pools[why->pool];
+    bool outbid = why->has_limit && !(p->holds && b->limit >= MAX(why->post, p->guide));
+    if (why->free_milli >= why->needed_milli && (p->claims || p->holds) && !outbid)
         return OBSTACLE_HELD;
     if (why->free_milli >= why->needed_milli)
         return b->limit < m->pools[why->pool].lowest_ask ? OBSTACLE_MENU : why->has_limit ? OBSTACLE_MENU : OBSTACLE_CONTIGUITY;
