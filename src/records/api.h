@@ -63,6 +63,8 @@ struct api_workload {
     struct record_list placements; /* of struct api_placement; one workload's page alone */
     struct record_list steps;      /* of struct api_step; likewise */
     struct str request;            /* JSON as submitted, without secrets; likewise */
+    int32_t tier;                  /* enum workload_tier, while it is live … */
+    bool tight;                    /* … and whether it started within a subscription */
 };
 struct api_workloads {
     struct record_list workloads; /* of struct api_workload */
@@ -125,11 +127,18 @@ struct api_quote_line {
 struct api_quote {
     struct str name, kind;
     int64_t nodes, limit_udollar_per_hour;
+    int32_t tier; /* enum workload_tier */
     struct record_list lines; /* of struct api_quote_line, as_is first */
 };
 
 /* ---- prices (api_price.c) -------------------------------------------------------------------------- */
 
+/* What of a tier is held in a pool, as last posted. */
+struct api_headroom {
+    int32_t tier; /* enum workload_tier */
+    int64_t held_milli, free_milli, eligible_milli; /* free: of it, on nobody's node; eligible: work that leaves in the tier's time */
+    int64_t price_udollar_per_hour, credit_udollar_per_hour;
+};
 struct api_pool {
     struct str id, name; /* SKU@provider/region/zone */
     struct str sku, accelerator, provider, region, zone;
@@ -140,6 +149,7 @@ struct api_pool {
     int64_t lowest_ask_udollar_per_hour;
     int64_t units_milli, used_milli, free_milli, wanted_milli;
     int64_t nodes, running, waiting;
+    struct record_list headroom; /* of struct api_headroom: tiers that somebody is subscribed to */
 };
 struct api_gap {
     int64_t surplus_udollar_per_hour, bound_udollar_per_hour;
@@ -252,6 +262,29 @@ struct api_project_change {
     bool budget_present, unlimited; /* one of the two */
 };
 
+/* Tight starts (api_subscription.c). */
+struct api_subscription_set {
+    struct str project; /* name or id */
+    int32_t tier;       /* enum workload_tier */
+    int64_t units;      /* 0 ends it */
+    int64_t rate_udollar_per_hour;
+    struct str sku, accelerator, provider, region, zone; /* in which pools; empty: any */
+    struct record_list labels; /* of struct str */
+};
+struct api_subscription {
+    struct str project; /* name */
+    int32_t tier;
+    int64_t start_ms;   /* promised */
+    struct str sku, accelerator, provider, region, zone;
+    struct record_list labels; /* of struct str */
+    int64_t units_milli, held_milli, used_milli, ready_milli;
+    int64_t rate_udollar_per_hour; /* per unit-hour of what is held */
+    bool unpaid;        /* its project cannot pay for it: nothing is held */
+};
+struct api_subscriptions {
+    struct record_list subscriptions; /* of struct api_subscription */
+};
+
 struct api_control_plane_create {
     struct str name, address, kubeconfig, join_command;
     struct str region, k8s_version;
@@ -340,7 +373,7 @@ extern const struct record api_workload_record, api_workloads_record, api_bid_ch
 extern const struct record api_changed_record, api_why_record;
 extern const struct record api_bill_line_record, api_bill_record;
 extern const struct record api_quote_line_record, api_quote_record;
-extern const struct record api_pool_record, api_gap_record, api_prices_record;
+extern const struct record api_headroom_record, api_pool_record, api_gap_record, api_prices_record;
 extern const struct record api_price_point_record, api_price_history_record;
 extern const struct record api_ask_record, api_ask_set_record;
 extern const struct record api_node_replica_record, api_node_record, api_nodes_record;
@@ -350,6 +383,7 @@ extern const struct record api_node_token_record, api_node_token_made_record;
 extern const struct record api_settings_record;
 extern const struct record api_project_record, api_projects_record;
 extern const struct record api_project_create_record, api_project_change_record;
+extern const struct record api_subscription_set_record, api_subscription_record, api_subscriptions_record;
 extern const struct record api_control_plane_create_record, api_control_plane_record, api_control_planes_record;
 extern const struct record api_key_record, api_keys_record;
 extern const struct record api_key_create_record, api_key_created_record, api_whoami_record;
