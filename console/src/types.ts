@@ -57,7 +57,7 @@ export interface Headroom {
 }
 export interface Subscription {
   project: string; tier: string; start_ms?: number; units_milli?: number; held_milli?: number; used_milli?: number;
-  rate_udollar_per_hour?: number; unpaid?: boolean;
+  rate_udollar_per_hour?: number; charged_udollar?: number; unpaid?: boolean;
   sku?: string; accelerator?: string; provider?: string; region?: string; zone?: string; labels?: string[];
 }
 export interface Subscriptions { subscriptions?: Subscription[] }

@@ -70,7 +70,7 @@ static void print_all(const struct api_subscriptions *all)
         printf("No project is subscribed to a tier.\n");
         return;
     }
-    listing_begin(&listing, "PROJECT|TIER|>STARTS WITHIN|>UNITS|>HELD|>IN USE|>RATE|POOLS");
+    listing_begin(&listing, "PROJECT|TIER|>STARTS WITHIN|>UNITS|>HELD|>IN USE|>RATE|>PAID|POOLS");
     for (size_t i = 0; i < all->subscriptions.count; i++) {
         _cleanup_buf_ struct buf within = BUF_INIT(64), pools = BUF_INIT(8192);
         span_print(&within, s[i].start_ms);
@@ -82,6 +82,7 @@ static void print_all(const struct api_subscriptions *all)
         listing_milli(&listing, s[i].held_milli);
         listing_milli(&listing, s[i].used_milli);
         listing_money(&listing, s[i].rate_udollar_per_hour);
+        listing_money(&listing, s[i].charged_udollar);
         listing_str(&listing, buf_str(&pools));
     }
     listing_end(&listing, stdout);

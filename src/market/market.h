@@ -633,6 +633,7 @@ struct market_subscription_view {
     int64_t units_milli, used_milli, held_milli; /* used: of leases that it started; held: ready for the rest */
     int64_t ready_milli; /* most of it on one node that could be used in time, now */
     udollar rate;  /* per unit-hour of what is held */
+    udollar charged; /* since it began */
     bool unpaid;   /* its project cannot pay for another tick: nothing is held */
 };
 size_t market_subscription_count(const struct market *m);

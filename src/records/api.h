@@ -279,6 +279,7 @@ struct api_subscription {
     struct record_list labels; /* of struct str */
     int64_t units_milli, held_milli, used_milli, ready_milli;
     int64_t rate_udollar_per_hour; /* per unit-hour of what is held */
+    int64_t charged_udollar;       /* since it began */
     bool unpaid;        /* its project cannot pay for it: nothing is held */
 };
 struct api_subscriptions {

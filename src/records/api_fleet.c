@@ -157,6 +157,7 @@ static const struct field api_subscription_fields[] = {
     COUNT(S, used_milli, KEEP, "unit/1000", "Units of work that started so and runs."),
     COUNT(S, ready_milli, KEEP, "unit/1000", "The most that is held for it on one node."),
     COUNT(S, rate_udollar_per_hour, KEEP, UNIT_RATE, "What it pays for each unit while that is held and not in use."),
+    COUNT(S, charged_udollar, KEEP, "µ$", "What was paid for what was held, since it began."),
     FLAG(S, unpaid, OMIT, "Its project cannot pay for another tick: nothing is held."),
 };
 RECORD(api_subscription, "What a project is subscribed to of a tier.");

@@ -57,6 +57,7 @@ static struct api_subscription render(struct api_call *call, const struct engine
         .used_milli = s->used_milli,
         .ready_milli = s->ready_milli,
         .rate_udollar_per_hour = s->rate,
+        .charged_udollar = s->charged,
         .unpaid = s->unpaid,
     };
 }

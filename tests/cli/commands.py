@@ -445,7 +445,7 @@ POOL_ANSWER = {"id": "pool_1", "name": fake_server.POOL, "sku": "cpu", "provider
                "free_milli": 1500, "wanted_milli": 0, "nodes": 4, "running": 1, "waiting": 0}
 SUBSCRIPTIONS = {"subscriptions": [
     {"project": "chat", "tier": "seconds", "start_ms": 10000, "sku": "cpu", "zone": "a", "labels": ["soc2"], "units_milli": 16000,
-     "held_milli": 12000, "used_milli": 4000, "ready_milli": 8000, "rate_udollar_per_hour": 500000}]}
+     "held_milli": 12000, "used_milli": 4000, "ready_milli": 8000, "rate_udollar_per_hour": 500000, "charged_udollar": 1230000}]}
 ANSWERS = {
     ("POST", "/v1/quote"): {"name": "q", "kind": "firm", "nodes": 2, "limit_udollar_per_hour": 200000, "lines": [
         {"freedom": "as_is", "text": "It starts now.", "offered": True, "fits": True, "starts_now": True, "pool": fake_server.POOL,
@@ -533,7 +533,7 @@ COMMANDS = [
     (["project", "list"], ["vision", "$500.00", "$1.500", "no limit", "$498.50"], "GET"),
     (["project", "create", "vision", "--budget", "500"], ["vision: $0 spent, budget $500.00"], {"name": "vision", "budget_udollar": 500000000}),
     (["project", "set", "vision", "--budget", "none"], ["no limit"], {"unlimited": True}),
-    (["tier", "list", "--project", "chat"], ["STARTS WITHIN", "seconds", "10s", "16", "12", "$0.5000", "cpu, zone a, soc2"], {"project": "chat"}),
+    (["tier", "list", "--project", "chat"], ["STARTS WITHIN", "seconds", "10s", "16", "12", "$0.5000", "$1.230", "cpu, zone a, soc2"], {"project": "chat"}),
     (["tier", "set", "chat", "seconds", "16", "--rate", "0.5", "--zone", "a", "--label", "soc2"], ["chat", "seconds", "16"],
      {"project": "chat", "tier": "seconds", "units": 16, "rate_udollar_per_hour": 500000, "zone": "a", "labels": ["soc2"]}),
     (["key", "list"], ["fkey_ab…", "expired", "never", "vision", "and 1 spent join token, shown by --all"], "GET"),

@@ -79,6 +79,7 @@ with Cluster(agents=2, cpus="1") as cluster:
     charged = wait("it is charged for", lambda: [e for e in cluster.request("GET", "/v1/ledger?sums=1")["entries"]
                                                  if e["debit"] == "project:default" and e["amount_udollar"] > 0])
     assert charged[0]["credit"].startswith("pool:"), charged
+    assert subscriptions(cluster)[0]["charged_udollar"] >= charged[0]["amount_udollar"], "the entry is for what was held"
 
     cluster.kill_server()
     cluster.start_server()

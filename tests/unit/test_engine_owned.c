@@ -397,6 +397,32 @@ static void test_a_subscription_holds_room_for_tight_starts(void **state)
     world_fini(&copy);
 }
 
+/* What a subscription says that it paid is what its project was charged for it, also where that runs out of money between two ticks. */
+static void test_what_a_subscription_pays(void **state)
+{
+    (void)state;
+    struct world w;
+    struct engine_event event;
+    udollar charged = 0;
+    bool unpaid = false;
+    world_init(&w);
+    node_add(&w, "n0", "r0");
+    struct engine_command budget = {.type = ENGINE_PROJECT_SET, .project = {.project = 1, .limited = true, .budget = 10000}};
+    apply_one(&w, budget);
+    assert_int_equal(apply_one(&w, subscribe(1, 1, 4, 90000)).code, ENGINE_OK);
+    for (int i = 0; i < 20; i++) {
+        w.now += i % 3 ? 15000 : 40000; /* ticks come late, too */
+        tick(&w);
+        for (size_t k = 0; k < w.result.event_count; k++)
+            if (w.result.events[k].type == ENGINE_EVENT_CHARGED && w.result.events[k].charge == CHARGE_SUBSCRIPTION)
+                charged += w.result.events[k].amount;
+        unpaid |= events(&w, ENGINE_EVENT_SUBSCRIPTION, &event) && event.state;
+        assert_int_equal(market_subscription(engine_market(w.e), 0).charged, charged);
+    }
+    assert_true(unpaid && charged > 0 && charged <= 10000 && charged == market_spent(engine_market(w.e), 1));
+    world_fini(&w);
+}
+
 static void outcome_is(struct engine_outcome outcome, enum engine_code code, const char *field)
 {
     assert_int_equal(outcome.code, code);
@@ -479,6 +505,7 @@ int main(void)
         cmocka_unit_test(test_a_reservation_from_end_to_end),
         cmocka_unit_test(test_reservations_that_are_refused),
         cmocka_unit_test(test_a_subscription_holds_room_for_tight_starts),
+        cmocka_unit_test(test_what_a_subscription_pays),
         cmocka_unit_test(test_subscriptions_that_are_refused),
         cmocka_unit_test(test_an_instance_that_ends_is_started_again),
         cmocka_unit_test(test_an_older_snapshot_is_read),

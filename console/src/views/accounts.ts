@@ -29,9 +29,9 @@ export function accountsPage(page: Page): void {
       get<Subscriptions>('/v1/subscriptions', page.signal)]);
     fill(projects, h('h2', {}, 'Projects'), table(['Project', '#Spent', '#Budget'],
       (known.projects ?? []).map((p) => [p.name, money(p.spent_udollar), budget(p)]), 'No projects.'));
-    fill(tiers, h('h2', {}, 'Tight starts'), table(['Project', 'Tier', '#Starts within', '#Units', '#Held', '#In use', '#Rate', 'Pools'],
+    fill(tiers, h('h2', {}, 'Tight starts'), table(['Project', 'Tier', '#Starts within', '#Units', '#Held', '#In use', '#Rate', '#Paid', 'Pools'],
       (subscribed.subscriptions ?? []).map((s) => [s.project, s.unpaid ? `${s.tier} (not paid)` : s.tier, duration(s.start_ms ?? 0),
-        milli(s.units_milli), milli(s.held_milli), milli(s.used_milli), rate(s.rate_udollar_per_hour), pools(s)]),
+        milli(s.units_milli), milli(s.held_milli), milli(s.used_milli), rate(s.rate_udollar_per_hour), money(s.charged_udollar), pools(s)]),
       'No project is subscribed to a tier.'));
     fill(ledger, h('h2', {}, 'Ledger of the last day'), table(['Pays', 'Receives', 'Last', '#Amount'],
       (list.entries ?? []).map((e) => [e.debit ?? '', e.credit ?? '', moment(e.at_ms), money(e.amount_udollar)]), 'No entries.'));
