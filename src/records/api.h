@@ -238,10 +238,16 @@ struct api_settings {
     int64_t checkpoint_ms, large_tenant_permille, sweep_candidates;
     int64_t contact_timeout_ms, retain_ms;
     int64_t limit_low_permille, limit_normal_permille, limit_high_permille, limit_critical_permille;
+    /* tight starts: the time that a tier promises, and what a unit-hour of it is worth that cannot start */
+    int64_t tier_instant_start_ms, tier_seconds_start_ms, tier_minute_start_ms, tier_minutes_start_ms;
+    int64_t tier_instant_loss_udollar_per_hour, tier_seconds_loss_udollar_per_hour;
+    int64_t tier_minute_loss_udollar_per_hour, tier_minutes_loss_udollar_per_hour;
     bool tick_present, horizon_present, minimum_run_present, ramp_present, fee_present, term_present;
     bool kill_present, checkpoint_present, large_tenant_present, sweep_present;
     bool contact_timeout_present, retain_present;
     bool low_present, normal_present, high_present, critical_present;
+    bool instant_start_present, seconds_start_present, minute_start_present, minutes_start_present;
+    bool instant_loss_present, seconds_loss_present, minute_loss_present, minutes_loss_present;
 };
 
 struct api_project {

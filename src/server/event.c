@@ -103,6 +103,14 @@ const char *setting_name(int64_t setting)
         [SETTING_LIMIT_NORMAL_PERMILLE] = "limit_normal_permille",
         [SETTING_LIMIT_HIGH_PERMILLE] = "limit_high_permille",
         [SETTING_LIMIT_CRITICAL_PERMILLE] = "limit_critical_permille",
+        [SETTING_TIER1_START_MS] = "tier_instant_start_ms",
+        [SETTING_TIER2_START_MS] = "tier_seconds_start_ms",
+        [SETTING_TIER3_START_MS] = "tier_minute_start_ms",
+        [SETTING_TIER4_START_MS] = "tier_minutes_start_ms",
+        [SETTING_TIER1_LOSS] = "tier_instant_loss_udollar_per_hour",
+        [SETTING_TIER2_LOSS] = "tier_seconds_loss_udollar_per_hour",
+        [SETTING_TIER3_LOSS] = "tier_minute_loss_udollar_per_hour",
+        [SETTING_TIER4_LOSS] = "tier_minutes_loss_udollar_per_hour",
     };
     return NAME_OF(names, setting);
 }

@@ -106,6 +106,9 @@ with Cluster(agents=2, cpus="1") as cluster:
     bad = cluster.run("submit", str(file), check=False)
     assert bad.returncode == 2 and "market.tier" in bad.stderr, (bad.returncode, bad.stderr)
 
+    cluster.run("settings", "tier_instant_start_ms=1s", "tier_instant_loss_udollar_per_hour=30000000")
+    assert subscriptions(cluster)[0]["start_ms"] == 1000
+    refused(400, "tier_minute_start_ms", "0 to 3600000", lambda: cluster.request("PATCH", "/v1/settings", {"tier_minute_start_ms": 3600001}))
     cluster.run("tier", "set", "default", "instant", "0")
     assert subscriptions(cluster) == [] and cluster.status(work)["state"] == "running"
     events = cluster.run("events", "--after", "0-0", "--types", "subscription,headroom_posted").stdout
