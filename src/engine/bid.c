@@ -178,18 +178,30 @@ static bool choice_add(struct making *m, size_t index)
            places_add(m, index, &choice);
 }
 
-/* Whether one of its project's subscriptions holds a pool that it may stand in, within the time that it asks for or a longer one. */
-static bool tier_subscribed(const struct making *m)
+/* Whether a subscription of its project to that tier or a slower one covers all of it in a pool that it may stand in. */
+static bool subscription_covers(const struct making *m, const struct market_subscription_view *s)
 {
     const struct market *market = m->e->market;
-    for (size_t i = 0; i < market_subscription_count(market); i++) {
-        struct market_subscription_view s = market_subscription(market, i);
-        for (size_t p = 0; s.tenant == m->submit->project && s.tier >= m->submit->tier && p < market_pool_count(market); p++) {
-            struct market_pool_view pool = market_pool(market, p);
-            for (size_t a = 0; choice_takes(&s.choice, &pool) && a < m->count; a++)
-                if (choice_takes(&m->choices[a], &pool))
-                    return true;
+    if (s->tenant != m->submit->project || s->tier < m->submit->tier)
+        return false;
+    for (size_t p = 0; p < market_pool_count(market); p++) {
+        struct market_pool_view pool = market_pool(market, p);
+        for (size_t a = 0; choice_takes(&s->choice, &pool) && a < m->count; a++) {
+            const struct market_amounts *each = &m->choices[a].amounts;
+            int64_t most = s->units_milli / MAX(pool.by_core ? each->core_milli : each->gpu_milli, 1);
+            if (m->submit->nodes <= most && choice_takes(&m->choices[a], &pool))
+                return true;
         }
+    }
+    return false;
+}
+
+static bool tier_subscribed(const struct making *m)
+{
+    for (size_t i = 0; i < market_subscription_count(m->e->market); i++) {
+        struct market_subscription_view s = market_subscription(m->e->market, i);
+        if (subscription_covers(m, &s))
+            return true;
     }
     return false;
 }

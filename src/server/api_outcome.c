@@ -175,7 +175,7 @@ static void invalid_text(const struct engine *e, const char *field, struct buf *
                    "that a machine can have",
                    MARKET_NODE_GPUS_MAX);
     else if (strcmp(field, "tier") == 0)
-        buf_append_text(out, "its project is not subscribed to that tier, or a slower one, anywhere that it may stand; an operator "
+        buf_append_text(out, "its project is not subscribed to so many units of that tier, or of a slower one, in any pool that it may stand in; an operator "
                              "subscribes it (`tessera tier set`)");
     else
         buf_append_text(out, "not allowed");

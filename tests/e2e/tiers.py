@@ -38,7 +38,7 @@ def what_is_refused(cluster):
     refused(400, "sku", "known are cpu", lambda: put(sku="h100"))
     refused(404, "subscription", "", lambda: put(units=0))
     work = {"run": SLEEP, "choices": [CHOICE], "limit_udollar_per_hour": 300000, "preemptible": True, "tier": "instant"}
-    refused(400, "tier", "not subscribed", lambda: cluster.submit(work))
+    refused(400, "tier", "not subscribed to so many units", lambda: cluster.submit(work))
     refused(400, "tier", "preemptible", lambda: cluster.submit(work | {"preemptible": False}))
     assert subscriptions(cluster) == []
 

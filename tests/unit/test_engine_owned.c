@@ -463,6 +463,9 @@ static void test_subscriptions_that_are_refused(void **state)
     assert_int_equal(w.result.outcomes[0].code, ENGINE_OK);
     assert_int_equal(w.result.outcomes[1].code, ENGINE_OK);
     outcome_is(tight_submit(&w, 1, &choice, 3), ENGINE_INVALID, "tier"); /* a slower tier than is subscribed to: not that one */
+    both[1] = submit_of(&w, &(struct want){.nodes = 2, .cores = 3, .limit = 90000}, &choice);
+    both[1].submit.tier = 2;
+    outcome_is(apply_one(&w, both[1]), ENGINE_INVALID, "tier"); /* 6 units: it could never start so */
     c.subscription.units_milli = 0;
     assert_int_equal(apply_one(&w, c).code, ENGINE_OK);
     outcome_is(apply_one(&w, c), ENGINE_NOT_FOUND, "subscription");
