@@ -474,16 +474,17 @@ static struct str subscription_text(const struct engine_event *event, const stru
     if (event->units_milli == 0)
         return text_made(arena, "project %.*s is not subscribed to tier %s any more", STR_ARGS(out->project), tier);
     if (event->state)
-        return text_made(arena, "project %.*s cannot pay for its %s units of tier %s: nothing is held", STR_ARGS(out->project),
-                         thousandths(event->units_milli).text, tier);
-    return text_made(arena, "project %.*s may start %s units within tier %s, at %s an hour for each that is held", STR_ARGS(out->project),
-                     thousandths(event->units_milli).text, tier, money(event->rate).text);
+        return text_made(arena, "project %.*s cannot pay for its %s unit%s of tier %s: nothing is held", STR_ARGS(out->project),
+                         thousandths(event->units_milli).text, plural(event->units_milli / 1000), tier);
+    return text_made(arena, "project %.*s may start %s unit%s within tier %s, at %s an hour for each that is held", STR_ARGS(out->project),
+                     thousandths(event->units_milli).text, plural(event->units_milli / 1000), tier, money(event->rate).text);
 }
 
 static struct str headroom_text(const struct engine_event *event, const struct api_event *out, struct arena *arena)
 {
-    return text_made(arena, "%.*s holds %s units for tier %s; work that could leave in time is credited %s per unit-hour", STR_ARGS(out->pool),
-                     thousandths(event->units_milli).text, tier_name(event->value), money(event->amount).text);
+    return text_made(arena, "%.*s holds %s unit%s for tier %s; work that could leave in time is credited %s per unit-hour", STR_ARGS(out->pool),
+                     thousandths(event->units_milli).text, event->units_milli == 1000 ? "" : "s", tier_name(event->value),
+                     money(event->amount).text);
 }
 
 static struct str owned_text(const struct engine_event *event, const struct api_event *out, struct arena *arena)

@@ -55,9 +55,28 @@ def who_may(cluster):
     return key
 
 
-def held(cluster):
+def held(cluster, tier="instant"):
     pool = cluster.request("GET", "/v1/prices")["pools"][0]
-    return next((h for h in pool.get("headroom", []) if h["tier"] == "instant" and h["held_milli"] == 1000), None)
+    return next((h for h in pool.get("headroom", []) if h["tier"] == tier and h["held_milli"] == 1000), None)
+
+
+def full_fleet(cluster, submit_other, others, work):
+    """Every unit runs for somebody who leaves in time, and pays less for that; who is subscribed has one of them at once."""
+    cluster.request("POST", f"/v1/workloads/{work}/cancel")
+    for other in others:
+        cluster.wait_state(other, "running")
+    others = [*others, submit_other()]  # one more waits: units are scarce, and a credit is off what that costs
+    cluster.run("tier", "set", "default", "minute", "1", "--rate", "0.10")
+    held_by_work = wait("a unit that is in use is held, and credited", lambda: (held(cluster, "minute") or {}).get("credit_udollar_per_hour")
+                        and held(cluster, "minute"))
+    assert held_by_work["free_milli"] == 0 and held_by_work["eligible_milli"] == 2000, held_by_work
+    quote = cluster.run("quote", "--preemptible", "--limit", "0.90", "--cpus", "1", "--", "true").stdout
+    assert "its flexibility -$" in quote, quote
+    tight = cluster.run("submit", "--tier", "minute", "--preemptible", "--limit", "0.30", "--cpus", "1", "--", "sleep", "600").stdout.strip()
+    assert cluster.status(tight)["state"] != "waiting", "it does not wait, at a third of what the others pay"
+    cluster.wait_state(tight, "running")
+    assert sorted(cluster.status(other)["state"] for other in others) == ["running", "waiting", "waiting"]
+    return tight
 
 
 with Cluster(agents=2, cpus="1") as cluster:
@@ -67,7 +86,11 @@ with Cluster(agents=2, cpus="1") as cluster:
     assert "default" in said and "instant" in said and "$0.1000" in said, said
     wait("a unit is held", lambda: held(cluster))
     one = {"run": SLEEP, "choices": [CHOICE], "limit_udollar_per_hour": 900000, "preemptible": True, "notice_ms": 1000}
-    others = [cluster.request("POST", "/v1/workloads", one, key=key)["id"] for _ in range(2)]
+
+    def submit_other():
+        return cluster.request("POST", "/v1/workloads", one, key=key)["id"]
+
+    others = [submit_other() for _ in range(2)]
     cluster.wait_state(others[0], "running")
     assert cluster.status(others[1])["state"] == "waiting", "the other unit is held"
     why = cluster.run("why", others[1]).stdout
@@ -111,7 +134,9 @@ with Cluster(agents=2, cpus="1") as cluster:
     refused(400, "tier_minute_start_ms", "0 to 3600000", lambda: cluster.request("PATCH", "/v1/settings", {"tier_minute_start_ms": 3600001}))
     cluster.run("tier", "set", "default", "instant", "0")
     assert subscriptions(cluster) == [] and cluster.status(work)["state"] == "running"
+    tight = full_fleet(cluster, submit_other, others, work)
+    assert cluster.status(tight)["tight"]
     events = cluster.run("events", "--after", "0-0", "--types", "subscription,headroom_posted").stdout
-    assert "may start 1 units within tier instant" in events and "holds 1 units for tier instant" in events, events
+    assert "may start 1 unit within tier instant" in events and "holds 1 unit for tier instant" in events, events
     assert "not subscribed to tier instant any more" in events, events
 print("tight starts, end to end")
