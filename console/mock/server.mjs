@@ -146,6 +146,7 @@ async function api(request, response, url) {
     const field = /^(unknown\w*):/m.exec(yaml)?.[1];
     return field ? refuse(response, 400, 'invalid', 'no such field', field) : json(response, quote(yaml));
   }
+  if (url.pathname === '/v1/subscriptions') return json(response, { subscriptions: [{ project: 'default', tier: 'instant', start_ms: 2000, units_milli: 1000, held_milli: 1000, used_milli: 0, rate_udollar_per_hour: 100_000, zone: 'a' }] });
   if (url.pathname === '/v1/prices') return json(response, { at_ms: Date.now(), tick_ms: 1000, pools: world.pools.map(priceOf), gap: { surplus_udollar_per_hour: 81_000_000, bound_udollar_per_hour: 83_500_000 } });
   if (url.pathname === '/v1/prices/history') {
     const pool = world.pools.find((p) => p.name === url.searchParams.get('pool'));

@@ -12,7 +12,7 @@ export interface Step { at_ms: number; type: string; attempt?: number; reason?: 
 export interface Workload {
   id: string; name?: string; project?: string; state: string; kind?: string;
   attempt?: number; nodes?: number; units_milli?: number; pool?: string;
-  limit_udollar_per_hour?: number; rate_udollar_per_hour?: number; cost_udollar?: number;
+  limit_udollar_per_hour?: number; rate_udollar_per_hour?: number; cost_udollar?: number; tier?: string; tight?: boolean;
   submitted_ms?: number; started_ms?: number; ended_ms?: number; deadline_ms?: number;
   reason?: string; exited?: boolean; exit_code?: number; signal?: number; exit_rank?: number;
   oom?: boolean; last_lines?: string; placements?: Placement[]; steps?: Step[]; request?: string;
@@ -48,8 +48,19 @@ export interface Pool {
   scarcity_udollar_per_hour?: number; guide_udollar_per_hour?: number;
   lowest_ask_udollar_per_hour?: number;
   units_milli?: number; used_milli?: number; free_milli?: number; wanted_milli?: number;
-  nodes?: number; running?: number; waiting?: number;
+  nodes?: number; running?: number; waiting?: number; headroom?: Headroom[];
 }
+/** What of a tier of tight starts is held in a pool. */
+export interface Headroom {
+  tier: string; held_milli?: number; free_milli?: number; eligible_milli?: number;
+  price_udollar_per_hour?: number; credit_udollar_per_hour?: number;
+}
+export interface Subscription {
+  project: string; tier: string; start_ms?: number; units_milli?: number; held_milli?: number; used_milli?: number;
+  rate_udollar_per_hour?: number; charged_udollar?: number; unpaid?: boolean;
+  sku?: string; accelerator?: string; provider?: string; region?: string; zone?: string; labels?: string[];
+}
+export interface Subscriptions { subscriptions?: Subscription[] }
 export interface Gap { surplus_udollar_per_hour?: number; bound_udollar_per_hour?: number; at_ms?: number }
 export interface Prices { at_ms?: number; tick_ms?: number; pools?: Pool[]; gap?: Gap }
 export interface PricePoint {

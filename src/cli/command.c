@@ -23,6 +23,7 @@ const size_t cli_common_option_count = ARRAY_COUNT(cli_common_options);
     {"project", 'p', "NAME", "project that pays (default: the key's own, else `default`)"},       \
     {"limit", 'l', "PRICE", "most to pay per unit-hour, in dollars: 2.50"},                        \
     {"priority", 0, "NAME", "low, normal, high or critical, instead of a limit"},                  \
+    {"tier", 0, "NAME", "tight start: instant, seconds, minute or minutes"},                       \
     {"preemptible", 0, NULL, "may be interrupted, with notice"},                                   \
     {"gpus", 'g', "NAME:N", "GPUs per node: H100:8"},                                              \
     {"cpus", 'c', "N", "CPU cores per node"},                                                      \
@@ -133,6 +134,21 @@ const struct cli_command cli_commands[] = {
       {"quota", 'q', "KIND=N", "what it may have at a time: instances, gpus, cores, bids, reserved, volumes or storage (GB); "
        "KIND:TYPE=N of one make of node alone; `none` lifts it"}}, 1, 1,
      command_project_set},
+    {"tier list", "", "who is subscribed to tight starts, and what is held for them", "", NULL, {PROJECT_OPTION}, 0, 0, command_tier_list},
+    {"tier set", "PROJECT TIER UNITS", "say how many units a project may start within a tier's time",
+     "TIER is instant, seconds, minute or minutes: by default 2 s, 10 s, 60 s and 5 min. So much is held\n"
+     "ready, free or with work that leaves in time, and the project pays for what it does not use of it.\n"
+     "Its tasks say `market: {tier: NAME}`. UNITS are whole GPUs, or cores where there are none; 0 ends it.\n"
+     "A second one of the same project, tier and pools changes the first.\n",
+     "  tessera tier set chat instant 16 --rate 0.50 --accelerator H100\n",
+     {{"rate", 0, "PRICE", "what it pays for a unit-hour that is held, in dollars (default: nothing)"},
+      {"sku", 0, "NAME", "only on nodes of this make"},
+      {"accelerator", 0, "NAME", "only on nodes with this GPU"},
+      {"provider", 0, "NAME", "only of this provider"},
+      {"region", 0, "NAME", "only in this region"},
+      {"zone", 0, "NAME", "only in this zone"},
+      {"label", 0, "LABEL", "only on nodes that carry it; may be repeated"}},
+     3, 3, command_tier_set},
     {"key create", "[NAME]", "make a key; it is shown once", "",
      "  tessera key create ci --role member --project vision --expires 90d\n",
      {{"role", 0, "NAME", "admin, operator, member or viewer (default member)"},

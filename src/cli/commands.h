@@ -25,6 +25,8 @@ int command_events(struct cli *cli);
 int command_project_create(struct cli *cli);
 int command_project_list(struct cli *cli);
 int command_project_set(struct cli *cli);
+int command_tier_set(struct cli *cli);
+int command_tier_list(struct cli *cli);
 int command_key_create(struct cli *cli);
 int command_key_list(struct cli *cli);
 int command_key_revoke(struct cli *cli);

@@ -10,6 +10,7 @@
 #include "cli/settings_view.h"
 #include "cli/watch.h"
 #include "records/api.h"
+#include "records/workload.h"
 #include "wire/unit.h"
 
 #include <stdio.h>
@@ -30,6 +31,36 @@ static void price_row(struct listing *listing, const struct api_pool *pool)
     listing_milli(listing, pool->wanted_milli);
     listing_cell(listing, "%lld", (long long)pool->running);
     listing_cell(listing, "%lld", (long long)pool->waiting);
+}
+
+static void headroom_rows(struct listing *listing, const struct api_pool *pool)
+{
+    const struct api_headroom *h = pool->headroom.items;
+    for (size_t i = 0; i < pool->headroom.count; i++) {
+        listing_str(listing, pool->name);
+        listing_cell(listing, "%s", workload_tier_names[h[i].tier]);
+        listing_milli(listing, h[i].held_milli);
+        listing_milli(listing, h[i].free_milli);
+        listing_milli(listing, h[i].eligible_milli);
+        listing_money(listing, h[i].price_udollar_per_hour);
+        listing_money(listing, h[i].credit_udollar_per_hour);
+    }
+}
+
+/* What is held for tight starts, where anything is. */
+static void print_headroom(const struct api_pool *pools, size_t count)
+{
+    struct listing listing = {};
+    size_t rows = 0;
+    for (size_t i = 0; i < count; i++)
+        rows += pools[i].headroom.count;
+    if (rows == 0)
+        return;
+    printf("\nheld for tight starts\n");
+    listing_begin(&listing, "POOL|TIER|>HELD|>FREE OF IT|>COULD LEAVE|>PRICE|>CREDIT");
+    for (size_t i = 0; i < count; i++)
+        headroom_rows(&listing, &pools[i]);
+    listing_end(&listing, stdout);
 }
 
 static void print_gap(const struct api_gap *gap)
@@ -60,6 +91,7 @@ static int print_prices(struct cli *cli)
     for (size_t i = 0; i < prices.pools.count; i++)
         price_row(&listing, &pools[i]);
     listing_end(&listing, stdout);
+    print_headroom(pools, prices.pools.count);
     print_gap(&prices.gap);
     return EXIT_OK;
 }

@@ -160,9 +160,10 @@ static void print_quote(const struct api_quote *quote)
     struct listing listing = {};
     _cleanup_buf_ struct buf limit = BUF_INIT(64);
     format_money(&limit, quote->limit_udollar_per_hour);
-    printf("%.*s%s%lld %s, %.*s, at most %s per unit-hour\n\n", STR_ARGS(quote->name),
+    printf("%.*s%s%lld %s, %.*s%s%s, at most %s per unit-hour\n\n", STR_ARGS(quote->name),
            quote->name.size ? ": " : "", (long long)quote->nodes,
-           quote->nodes == 1 ? "replica" : "replicas", STR_ARGS(quote->kind), buf_text(&limit));
+           quote->nodes == 1 ? "replica" : "replicas", STR_ARGS(quote->kind), quote->tier ? ", tier " : "",
+           quote->tier ? workload_tier_names[quote->tier] : "", buf_text(&limit));
     listing_begin(&listing, "|>PER UNIT-HOUR|>ALL, PER HOUR|>SAVES|STARTS");
     for (size_t i = 0; i < quote->lines.count; i++)
         quote_row(&listing, &lines[i]);

@@ -124,6 +124,20 @@ static int set_priority(const struct cli *cli, struct workload_request *request)
                     text);
 }
 
+/* The server knows what it goes together with, and whether its project is subscribed. */
+static int set_tier(const struct cli *cli, struct workload_request *request)
+{
+    const char *text = cli_option(cli, "tier");
+    if (text == NULL)
+        return EXIT_OK;
+    for (int32_t i = 0; workload_tier_names[i]; i++)
+        if (strcmp(text, workload_tier_names[i]) == 0) {
+            request->tier = i;
+            return EXIT_OK;
+        }
+    return cli_fail(EXIT_USAGE, "--tier: \"%s\" is unknown, allowed are none, instant, seconds, minute and minutes", text);
+}
+
 /* What -g, -c and -m say counts for every choice of the file. */
 static int set_amounts(struct cli *cli, struct workload_request *request)
 {
@@ -180,6 +194,8 @@ static int set_options(struct cli *cli, struct task_file *task)
         code = set_limit(cli, request);
     if (code == EXIT_OK)
         code = set_priority(cli, request);
+    if (code == EXIT_OK)
+        code = set_tier(cli, request);
     if (code == EXIT_OK && cli->program == NULL)
         code = set_amounts(cli, request);
     return code ? code : set_variables(cli, task);

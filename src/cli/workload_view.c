@@ -4,6 +4,7 @@
 #include "cli/event_feed.h"
 #include "cli/format.h"
 #include "cli/listing.h"
+#include "records/workload.h"
 #include "wire/json.h"
 #include "wire/unit.h"
 
@@ -98,6 +99,8 @@ static void print_bid(const struct api_workload *work)
                str_is(unit, "gpu")    ? "GPU"
                : str_is(unit, "core") ? "core"
                                       : "unit");
+    if (work->tier)
+        buf_printf(&text, ", tier %s%s", workload_tier_names[work->tier], work->tight ? ", from headroom" : "");
     row("bid", &text);
 }
 

@@ -178,6 +178,34 @@ static bool choice_add(struct making *m, size_t index)
            places_add(m, index, &choice);
 }
 
+/* Whether a subscription of its project to that tier or a slower one covers all of it in a pool that it may stand in. */
+static bool subscription_covers(const struct making *m, const struct market_subscription_view *s)
+{
+    const struct market *market = m->e->market;
+    if (s->tenant != m->submit->project || s->tier < m->submit->tier)
+        return false;
+    for (size_t p = 0; p < market_pool_count(market); p++) {
+        struct market_pool_view pool = market_pool(market, p);
+        for (size_t a = 0; choice_takes(&s->choice, &pool) && a < m->count; a++) {
+            const struct market_amounts *each = &m->choices[a].amounts;
+            int64_t most = s->units_milli / MAX(pool.by_core ? each->core_milli : each->gpu_milli, 1);
+            if (m->submit->nodes <= most && choice_takes(&m->choices[a], &pool))
+                return true;
+        }
+    }
+    return false;
+}
+
+static bool tier_subscribed(const struct making *m)
+{
+    for (size_t i = 0; i < market_subscription_count(m->e->market); i++) {
+        struct market_subscription_view s = market_subscription(m->e->market, i);
+        if (subscription_covers(m, &s))
+            return true;
+    }
+    return false;
+}
+
 /* ---- the whole ---------------------------------------------------------------------------------------------------- */
 
 static void bid_fill(const struct engine_submit *s, struct market_role *role, struct market_bid *ret)
@@ -186,7 +214,8 @@ static void bid_fill(const struct engine_submit *s, struct market_role *role, st
     *ret = (struct market_bid){.tenant = s->project, .request_key = s->request_key,
         .kind = s->deadline ? BID_DEADLINE : s->preemptible ? BID_PREEMPTIBLE : BID_FIRM, .roles = role, .role_count = 1,
         .notice = s->notice, .restart_cost = s->restart_cost, .minimum_run = s->minimum_run, .term = s->term, .renew = s->renew,
-        .earliest = s->earliest, .latest = s->deadline ? s->deadline : TIME_NEVER, .run_time = s->run_time, .urgent = s->urgent};
+        .earliest = s->earliest, .latest = s->deadline ? s->deadline : TIME_NEVER, .run_time = s->run_time, .urgent = s->urgent,
+        .tier = s->tier};
 }
 
 struct engine_outcome bid_make(const struct engine *e, const struct engine_submit *s, struct arena *arena,
@@ -212,6 +241,8 @@ struct engine_outcome bid_make(const struct engine *e, const struct engine_submi
         if (!choice_add(&m, i))
             return m.outcome;
     bid_fill(s, role, ret);
+    if (s->tier && !tier_subscribed(&m))
+        return outcome_of(ENGINE_INVALID, "tier");
     if (s->reservation.size) {
         const struct engine_reservation *r = engine_reservation_named(e, s->project, s->reservation);
         if (r == NULL)

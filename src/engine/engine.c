@@ -24,14 +24,14 @@ static const struct {
     [SETTING_HOLD_FEE] = {"hold_fee", 0, 0, 0},
     [SETTING_GUARD_MS] = {"guard_ms", 0, 0, 0},
     [SETTING_LEND_IDLE_MS] = {"lend_idle_ms", 0, 0, 0},
-    [SETTING_TIER1_START_MS] = {"tier1_start_ms", 0, 0, 0},
-    [SETTING_TIER2_START_MS] = {"tier2_start_ms", 0, 0, 0},
-    [SETTING_TIER3_START_MS] = {"tier3_start_ms", 0, 0, 0},
-    [SETTING_TIER4_START_MS] = {"tier4_start_ms", 0, 0, 0},
-    [SETTING_TIER1_LOSS] = {"tier1_loss", 0, 0, 0},
-    [SETTING_TIER2_LOSS] = {"tier2_loss", 0, 0, 0},
-    [SETTING_TIER3_LOSS] = {"tier3_loss", 0, 0, 0},
-    [SETTING_TIER4_LOSS] = {"tier4_loss", 0, 0, 0},
+    [SETTING_TIER1_START_MS] = {"tier_instant_start_ms", 0, 0, 0},
+    [SETTING_TIER2_START_MS] = {"tier_seconds_start_ms", 0, 0, 0},
+    [SETTING_TIER3_START_MS] = {"tier_minute_start_ms", 0, 0, 0},
+    [SETTING_TIER4_START_MS] = {"tier_minutes_start_ms", 0, 0, 0},
+    [SETTING_TIER1_LOSS] = {"tier_instant_loss_udollar_per_hour", 0, 0, 0},
+    [SETTING_TIER2_LOSS] = {"tier_seconds_loss_udollar_per_hour", 0, 0, 0},
+    [SETTING_TIER3_LOSS] = {"tier_minute_loss_udollar_per_hour", 0, 0, 0},
+    [SETTING_TIER4_LOSS] = {"tier_minutes_loss_udollar_per_hour", 0, 0, 0},
     [SETTING_CONTACT_TIMEOUT_MS] = {"contact_timeout_ms", 1000, DAY_MS, 120000},
     [SETTING_RETAIN_MS] = {"retain_ms", 0, 30 * DAY_MS, HOUR_MS},
     [SETTING_LIMIT_LOW_PERMILLE] = {"limit_low_permille", 1, 1000000, 1500},
@@ -236,6 +236,9 @@ static void refused(struct engine *e, const struct pending *p, const struct mark
     case PENDING_RESERVATION:
         *outcome = reservation_refused(e, p, event);
         break;
+    case PENDING_SUBSCRIPTION:
+        *outcome = subscription_refused(event);
+        break;
     }
 }
 
@@ -305,7 +308,7 @@ static void market_round(struct engine *e)
     market_apply(e->market, e->now, b->commands, b->count, &b->events);
     settle_pending(e);
     b->count = 0;
-    b->has_loss = b->has_other = false;
+    b->has_loss = b->has_other = b->subscribes = false;
     nodes_settle(e);
     for (size_t i = 0; i < b->events.count; i++)
         engine_follow(e, &b->events.items[i]);
@@ -402,6 +405,8 @@ static struct engine_outcome command_apply(struct engine *e, const struct engine
         return engine_reservation_change(e, c);
     case ENGINE_QUOTA_SET:
         return engine_quota_set(e, c);
+    case ENGINE_SUBSCRIBE:
+        return engine_subscribe(e, c);
     case ENGINE_TICK:
         return tick(e);
     case ENGINE_WAKE:

@@ -303,6 +303,7 @@ struct engine_submit {
     uint32_t retries;
     bool instance;
     struct str reservation;   /* name of one of its project: it runs there, for nothing more */
+    uint32_t tier;            /* tight start, 1 .. MARKET_TIERS; 0 = none; needs a subscription of its project */
     const engine_id *objects; /* in its project, or of no project; in any order */
     size_t object_count;
 };
@@ -334,6 +335,7 @@ enum engine_command_type {
     ENGINE_RESERVE,
     ENGINE_RESERVATION_CHANGE,
     ENGINE_QUOTA_SET,     /* what runs goes on, also above it */
+    ENGINE_SUBSCRIBE,     /* how much of a tier a project may start; 0 units end it */
     ENGINE_COMMAND_COUNT,
 };
 
@@ -402,6 +404,13 @@ struct engine_command {
             time_ms from, to;
             udollar floor, limit; /* limit: EXTEND */
         } reservation;
+        struct {
+            engine_id project;
+            struct engine_choice choice; /* which pools; amounts and speed are not looked at */
+            uint32_t tier;               /* 1 .. MARKET_TIERS */
+            int64_t units_milli;         /* whole units */
+            udollar rate;                /* per unit-hour of what is held */
+        } subscription;
         struct {
             engine_id workload;
             udollar limit; /* BID_CHANGE */
@@ -493,6 +502,9 @@ enum engine_event_type {
     ENGINE_EVENT_RESERVATION,         /* value: its id, state: enum market_reservation_state, text: its name */
     ENGINE_EVENT_WORKLOAD_QUOTED,     /* with a deadline; value: it is promised, for at most `amount`, and starts by `from` */
     ENGINE_EVENT_BUDGET,              /* once where it is crossed; value: 80 or 100 per cent, amount: spent, limit: the budget */
+    ENGINE_EVENT_SUBSCRIPTION,        /* from here on; value: its tier, units and rate, 0 units: ended; state 1: it cannot pay */
+    ENGINE_EVENT_HEADROOM_POSTED,     /* value: the tier; units: held, free: of it, wanted: what could leave in time, rate: price
+                                         and amount: credit, both per unit-hour */
     ENGINE_EVENT_TYPE_COUNT,
 };
 

@@ -133,7 +133,8 @@ struct burnt {
 };
 
 /* What a command of the market's batch stands for. */
-enum pending_kind { PENDING_NONE, PENDING_SUBMIT, PENDING_CHANGE, PENDING_SETTING, PENDING_NODE, PENDING_RESERVE, PENDING_RESERVATION };
+enum pending_kind { PENDING_NONE, PENDING_SUBMIT, PENDING_CHANGE, PENDING_SETTING, PENDING_NODE, PENDING_RESERVE, PENDING_RESERVATION,
+                    PENDING_SUBSCRIPTION };
 struct pending {
     enum pending_kind kind;
     size_t command;      /* of the engine's batch */
@@ -159,6 +160,7 @@ struct batch {
     struct node **told;
     size_t told_count, told_capacity;
     bool tick;
+    bool subscribes;    /* a subscription waits for the market: what names a tier is decided after it */
     size_t command; /* the one at work */
 };
 
@@ -286,6 +288,12 @@ struct engine_outcome reservation_refused(struct engine *e, const struct pending
 void reservation_follow(struct engine *e, const struct market_event *event);
 struct reservation_record *reservation_insert(struct engine *e, const struct engine_reservation *view);
 void reservations_free(struct engine *e);
+
+/* subscription.c */
+struct engine_outcome engine_subscribe(struct engine *e, const struct engine_command *c);
+struct engine_outcome subscription_refused(const struct market_event *event);
+void subscription_follow(struct engine *e, const struct market_event *event);
+void headroom_follow(struct engine *e, const struct market_event *event);
 
 /* node.c */
 struct node *engine_node_find(const struct engine *e, engine_id id);

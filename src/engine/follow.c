@@ -380,7 +380,10 @@ void engine_follow(struct engine *e, const struct market_event *m)
     case EVENT_BLOCK_POSTED: /* a price for one project alone: its quotes and bills say it */
         break;
     case EVENT_SUBSCRIPTION:
-    case EVENT_HEADROOM_POSTED: /* what it is now stands in the market */
+        subscription_follow(e, m);
+        break;
+    case EVENT_HEADROOM_POSTED:
+        headroom_follow(e, m);
         break;
     case EVENT_QUOTED:
         quoted(e, w, m);

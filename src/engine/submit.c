@@ -102,6 +102,8 @@ struct engine_outcome engine_submit_apply(struct engine *e, const struct engine_
     outcome = objects_check(e, NULL, s);
     if (outcome.code != ENGINE_OK)
         return outcome;
+    if (s->tier && e->batch.subscribes)
+        batch_flush(e);
     struct pending made = {.kind = PENDING_SUBMIT, .submit = s, .hash = mine.hash, .check = mine.check, .body_hash = mine.body_hash};
     struct market_command c = {.type = MARKET_BID_ADD};
     outcome = bid_make(e, s, &e->batch.arena, &c.bid, &made.choices);

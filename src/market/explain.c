@@ -89,12 +89,14 @@ bool market_bid_view(const struct market *m, market_id bid, time_ms now, struct 
     ret->refunded = b->refunded;
     if (b->id == 0)
         return false;
+    ret->tier = b->tier;
     if (b->promise)
         view_promise(m, b, ret);
     if (l->state == LEASE_NONE)
         return true;
     ret->alternative = l->alternative;
     ret->pool = m->pools[l->pool].id;
+    ret->tight = l->subscription != 0;
     ret->units_milli = l->units_milli;
     ret->rate = l->rate / 1000;
     ret->limit = l->limit_rate / 1000;
@@ -456,7 +458,10 @@ static enum market_obstacle obstacle(const struct market *m, const struct bid *b
         return OBSTACLE_FORWARD;
     if (is_protected || b->block)
         return OBSTACLE_PROTECTED;
-    if (why->free_milli >= why->needed_milli && (m->pools[why->pool].claims || m->pools[why->pool].holds) && !why->has_limit)
+    /* Headroom gives way to a limit above what it is worth: what stands in the way of one above the post is the headroom. */
+    const struct pool *p = &m->pools[why->pool];
+    bool outbid = why->has_limit && !(p->holds && b->limit >= MAX(why->post, p->guide));
+    if (why->free_milli >= why->needed_milli && (p->claims || p->holds) && !outbid)
         return OBSTACLE_HELD;
     if (why->free_milli >= why->needed_milli)
         return b->limit < m->pools[why->pool].lowest_ask ? OBSTACLE_MENU : why->has_limit ? OBSTACLE_MENU : OBSTACLE_CONTIGUITY;

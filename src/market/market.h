@@ -524,6 +524,8 @@ struct market_bid_view {
     bool committed;            /* a deadline: it is promised to be done by then, and … */
     udollar most;              /* … its declared work costs at most this; 0 = it was never promised */
     time_ms latest;            /* start of its placeholder; once that runs, its end */
+    uint32_t tier;             /* of a tight start; 0 = none */
+    bool tight;                /* it started within a subscription of its project */
     udollar stay;              /* per hour: by so much a newcomer must be worth more; what its loss costs beyond its surplus */
 };
 /* false where there is no such bid. */
@@ -634,6 +636,7 @@ struct market_subscription_view {
     int64_t units_milli, used_milli, held_milli; /* used: of leases that it started; held: ready for the rest */
     int64_t ready_milli; /* most of it on one node that could be used in time, now */
     udollar rate;  /* per unit-hour of what is held */
+    udollar charged; /* since it began */
     bool unpaid;   /* its project cannot pay for another tick: nothing is held */
 };
 size_t market_subscription_count(const struct market *m);

@@ -185,10 +185,10 @@ static void subscription_accrue(struct market *m, uint32_t slot)
     time_ms from = TAKE(s->accrued_to);
     s->accrued_to = m->now;
     s->sum += (int128)s->rate * s->held_milli * (m->now - from);
-    udollar due = narrow_checked(s->sum / RATE_SCALE) - s->booked;
+    udollar accrued = narrow_checked(s->sum / RATE_SCALE) - s->booked;
+    udollar due = purse->limited ? MIN(accrued, s->escrow) : accrued;
+    s->sum -= (int128)(accrued - due) * RATE_SCALE; /* nothing is there to pay the rest with: it is never owed */
     s->booked += due;
-    if (purse->limited)
-        due = MIN(due, s->escrow);
     purse->held -= TAKE(s->escrow);
     int64_t held = s->held_milli;
     for (uint32_t pool = 1; pool < m->pool_count && held > 0; pool++) {
@@ -385,5 +385,6 @@ struct market_subscription_view market_subscription(const struct market *m, size
     }
     const struct subscription *s = &h->subscriptions[slot];
     return (struct market_subscription_view){.tenant = m->tenants[s->tenant].id, .choice = s->choice, .tier = s->tier,
-        .units_milli = s->units_milli, .held_milli = s->held_milli, .used_milli = s->used_milli, .ready_milli = headroom_ready(m, slot), .rate = s->rate, .unpaid = s->unpaid};
+        .units_milli = s->units_milli, .held_milli = s->held_milli, .used_milli = s->used_milli, .ready_milli = headroom_ready(m, slot),
+        .rate = s->rate, .charged = s->booked, .unpaid = s->unpaid};
 }

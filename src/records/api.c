@@ -53,6 +53,22 @@ static const struct field api_settings_fields[] = {
             "Limit of priority `critical`, of the pool's lowest ask."),
     PRESENT(S, names_burn, names_burn_present, 0, 1, "0 or 1",
             "1: a bid for instances never takes a name that its project used before."),
+    PRESENT(S, tier_instant_start_ms, instant_start_present, 0, 3600000, "ms",
+            "Time in which work of tier `instant` starts."),
+    PRESENT(S, tier_seconds_start_ms, seconds_start_present, 0, 3600000, "ms",
+            "Time in which work of tier `seconds` starts."),
+    PRESENT(S, tier_minute_start_ms, minute_start_present, 0, 3600000, "ms",
+            "Time in which work of tier `minute` starts."),
+    PRESENT(S, tier_minutes_start_ms, minutes_start_present, 0, 3600000, "ms",
+            "Time in which work of tier `minutes` starts."),
+    PRESENT(S, tier_instant_loss_udollar_per_hour, instant_loss_present, 0, RATE_MOST, UNIT_RATE,
+            "What a unit of tier `instant` is worth that cannot start: up to that it is held."),
+    PRESENT(S, tier_seconds_loss_udollar_per_hour, seconds_loss_present, 0, RATE_MOST, UNIT_RATE,
+            "What a unit of tier `seconds` is worth that cannot start: up to that it is held."),
+    PRESENT(S, tier_minute_loss_udollar_per_hour, minute_loss_present, 0, RATE_MOST, UNIT_RATE,
+            "What a unit of tier `minute` is worth that cannot start: up to that it is held."),
+    PRESENT(S, tier_minutes_loss_udollar_per_hour, minutes_loss_present, 0, RATE_MOST, UNIT_RATE,
+            "What a unit of tier `minutes` is worth that cannot start: up to that it is held."),
 };
 RECORD(api_settings, "Settings of the operator; in a change only those present count.");
 

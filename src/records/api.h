@@ -63,6 +63,8 @@ struct api_workload {
     struct record_list placements; /* of struct api_placement; one workload's page alone */
     struct record_list steps;      /* of struct api_step; likewise */
     struct str request;            /* JSON as submitted, without secrets; likewise */
+    int32_t tier;                  /* enum workload_tier, while it is live … */
+    bool tight;                    /* … and whether it started within a subscription */
 };
 struct api_workloads {
     struct record_list workloads; /* of struct api_workload */
@@ -125,11 +127,18 @@ struct api_quote_line {
 struct api_quote {
     struct str name, kind;
     int64_t nodes, limit_udollar_per_hour;
+    int32_t tier; /* enum workload_tier */
     struct record_list lines; /* of struct api_quote_line, as_is first */
 };
 
 /* ---- prices (api_price.c) -------------------------------------------------------------------------- */
 
+/* What of a tier is held in a pool, as last posted. */
+struct api_headroom {
+    int32_t tier; /* enum workload_tier */
+    int64_t held_milli, free_milli, eligible_milli; /* free: of it, on nobody's node; eligible: work that leaves in the tier's time */
+    int64_t price_udollar_per_hour, credit_udollar_per_hour;
+};
 struct api_pool {
     struct str id, name; /* SKU@provider/region/zone */
     struct str sku, accelerator, provider, region, zone;
@@ -140,6 +149,7 @@ struct api_pool {
     int64_t lowest_ask_udollar_per_hour;
     int64_t units_milli, used_milli, free_milli, wanted_milli;
     int64_t nodes, running, waiting;
+    struct record_list headroom; /* of struct api_headroom: tiers that somebody is subscribed to */
 };
 struct api_gap {
     int64_t surplus_udollar_per_hour, bound_udollar_per_hour;
@@ -229,11 +239,17 @@ struct api_settings {
     int64_t contact_timeout_ms, retain_ms;
     int64_t names_burn; /* 0 or 1 */
     int64_t limit_low_permille, limit_normal_permille, limit_high_permille, limit_critical_permille;
+    /* tight starts: the time that a tier promises, and what a unit-hour of it is worth that cannot start */
+    int64_t tier_instant_start_ms, tier_seconds_start_ms, tier_minute_start_ms, tier_minutes_start_ms;
+    int64_t tier_instant_loss_udollar_per_hour, tier_seconds_loss_udollar_per_hour;
+    int64_t tier_minute_loss_udollar_per_hour, tier_minutes_loss_udollar_per_hour;
     bool tick_present, horizon_present, minimum_run_present, ramp_present, fee_present, term_present;
     bool kill_present, checkpoint_present, large_tenant_present, sweep_present;
     bool contact_timeout_present, retain_present;
     bool low_present, normal_present, high_present, critical_present;
     bool names_burn_present;
+    bool instant_start_present, seconds_start_present, minute_start_present, minutes_start_present;
+    bool instant_loss_present, seconds_loss_present, minute_loss_present, minutes_loss_present;
 };
 
 extern const char *const api_quota_kind_names[]; /* by enum engine_quota_kind */
@@ -268,6 +284,30 @@ struct api_project_create {
 struct api_project_change {
     int64_t budget_udollar;
     bool budget_present, unlimited; /* one of the two */
+};
+
+/* Tight starts (api_subscription.c). */
+struct api_subscription_set {
+    struct str project; /* name or id */
+    int32_t tier;       /* enum workload_tier */
+    int64_t units;      /* 0 ends it */
+    int64_t rate_udollar_per_hour;
+    struct str sku, accelerator, provider, region, zone; /* in which pools; empty: any */
+    struct record_list labels; /* of struct str */
+};
+struct api_subscription {
+    struct str project; /* name */
+    int32_t tier;
+    int64_t start_ms;   /* promised */
+    struct str sku, accelerator, provider, region, zone;
+    struct record_list labels; /* of struct str */
+    int64_t units_milli, held_milli, used_milli, ready_milli;
+    int64_t rate_udollar_per_hour; /* per unit-hour of what is held */
+    int64_t charged_udollar;       /* since it began */
+    bool unpaid;        /* its project cannot pay for it: nothing is held */
+};
+struct api_subscriptions {
+    struct record_list subscriptions; /* of struct api_subscription */
 };
 
 struct api_control_plane_create {
@@ -379,6 +419,8 @@ struct api_event {
     struct str debit, credit;
     struct str setting;
     int64_t value, budget_udollar;
+    struct str tier;                 /* of a subscription, of headroom … */
+    int64_t credit_udollar_per_hour; /* … and the credit that comes with it */
 };
 
 /* ---- console -------------------------------------------------------------------------------------------- */
@@ -398,7 +440,7 @@ extern const struct record api_workload_record, api_workloads_record, api_bid_ch
 extern const struct record api_changed_record, api_why_record;
 extern const struct record api_bill_line_record, api_bill_record;
 extern const struct record api_quote_line_record, api_quote_record;
-extern const struct record api_pool_record, api_gap_record, api_prices_record;
+extern const struct record api_headroom_record, api_pool_record, api_gap_record, api_prices_record;
 extern const struct record api_price_point_record, api_price_history_record;
 extern const struct record api_ask_record, api_ask_set_record;
 extern const struct record api_node_replica_record, api_node_record, api_nodes_record;
@@ -410,6 +452,7 @@ extern const struct record api_quota_record, api_quota_set_record, api_quotas_se
 extern const struct record api_project_record, api_projects_record;
 extern const struct record api_project_create_record, api_project_change_record;
 extern const struct record api_provider_create_record, api_provider_record, api_providers_record;
+extern const struct record api_subscription_set_record, api_subscription_record, api_subscriptions_record;
 extern const struct record api_control_plane_create_record, api_control_plane_record, api_control_planes_record;
 extern const struct record api_webhook_create_record, api_webhook_record, api_webhooks_record, api_webhook_tested_record;
 extern const struct record api_key_record, api_keys_record;

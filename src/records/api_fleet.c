@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "records/api.h"
 #include "records/object.h"
+#include "market/market.h"
 #include "records/table.h"
+#include "records/workload.h"
 
 /* ---- nodes ---------------------------------------------------------------------------------------- */
 
@@ -143,6 +145,50 @@ static const struct field api_project_change_fields[] = {
     FLAG(api_project_change, unlimited, OMIT, "Takes its budget away: billed without limit."),
 };
 RECORD(api_project_change, "A change of a project.");
+
+#define S api_subscription_set
+static const struct field api_subscription_set_fields[] = {
+    SHORT(S, project, FIELD_REQUIRED, NAME_MOST, "Project, by name or id."),
+    {"tier", FIELD_ENUM, AT(S, tier), .names = workload_tier_names, .flags = FIELD_REQUIRED,
+     .doc = "How soon its work starts: the operator's settings say the time of each tier."},
+    RANGE(S, units, FIELD_REQUIRED, 0, MARKET_UNITS_MAX, "units", "Units that it may start so; 0 ends the subscription."),
+    RANGE(S, rate_udollar_per_hour, OMIT, 0, RATE_MOST, UNIT_RATE, "What it pays for each unit while that is held and not in use."),
+    SHORT(S, sku, OMIT, NAME_MOST, "Make of the nodes; empty: any."),
+    SHORT(S, accelerator, OMIT, NAME_MOST, "GPU model; empty: any."),
+    SHORT(S, provider, OMIT, NAME_MOST, "Who supplies the nodes; empty: any."),
+    SHORT(S, region, OMIT, NAME_MOST, "Region; empty: any."),
+    SHORT(S, zone, OMIT, NAME_MOST, "Zone; empty: any."),
+    TEXTS(S, labels, OMIT, MARKET_LABELS_MAX, "Labels that must stand on the nodes."),
+};
+RECORD(api_subscription_set, "How many units a project may start within a tier's time, in which pools. One of the same project, tier and "
+       "pools is changed.");
+
+#undef S
+#define S api_subscription
+static const struct field api_subscription_fields[] = {
+    TEXT(S, project, KEEP, "Name of the project."),
+    {"tier", FIELD_ENUM, AT(S, tier), .names = workload_tier_names, .doc = "Tier."},
+    COUNT(S, start_ms, KEEP, "ms", "Within so long its work starts."),
+    TEXT(S, sku, OMIT, "Make of the nodes; absent: any."),
+    TEXT(S, accelerator, OMIT, "GPU model; absent: any."),
+    TEXT(S, provider, OMIT, "Who supplies the nodes; absent: any."),
+    TEXT(S, region, OMIT, "Region; absent: any."),
+    TEXT(S, zone, OMIT, "Zone; absent: any."),
+    TEXTS(S, labels, OMIT, MARKET_LABELS_MAX, "Labels of the nodes."),
+    COUNT(S, units_milli, KEEP, "unit/1000", "Units that it may start so."),
+    COUNT(S, held_milli, KEEP, "unit/1000", "Units held for it now."),
+    COUNT(S, used_milli, KEEP, "unit/1000", "Units of work that started so and runs."),
+    COUNT(S, ready_milli, KEEP, "unit/1000", "The most that is held for it on one node."),
+    COUNT(S, rate_udollar_per_hour, KEEP, UNIT_RATE, "What it pays for each unit while that is held and not in use."),
+    COUNT(S, charged_udollar, KEEP, "µ$", "What was paid for what was held, since it began."),
+    FLAG(S, unpaid, OMIT, "Its project cannot pay for another tick: nothing is held."),
+};
+RECORD(api_subscription, "What a project is subscribed to of a tier.");
+
+static const struct field api_subscriptions_fields[] = {
+    LIST(api_subscriptions, subscriptions, KEEP, api_subscription, ANSWER_MOST, "Subscriptions."),
+};
+RECORD(api_subscriptions, "Subscriptions to tiers.");
 
 static const struct field api_control_plane_create_fields[] = {
     SHORT(api_control_plane_create, name, FIELD_REQUIRED, NAME_MOST, "Name, unique."),

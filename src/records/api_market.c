@@ -1,8 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "records/api.h"
 #include "records/table.h"
+#include "records/workload.h"
 
 /* ---- prices --------------------------------------------------------------------------------------- */
+
+static const struct field api_headroom_fields[] = {
+    {"tier", FIELD_ENUM, AT(api_headroom, tier), .names = workload_tier_names, .doc = "Tier."},
+    COUNT(api_headroom, held_milli, KEEP, "unit/1000", "Units held for tight starts."),
+    COUNT(api_headroom, free_milli, KEEP, "unit/1000", "Of these, units that nobody uses."),
+    COUNT(api_headroom, eligible_milli, KEEP, "unit/1000", "Units of running work that could leave in the tier's time."),
+    COUNT(api_headroom, price_udollar_per_hour, KEEP, UNIT_RATE, "What is paid for what is held, on average."),
+    COUNT(api_headroom, credit_udollar_per_hour, KEEP, UNIT_RATE, "What work that could leave in time pays less."),
+};
+RECORD(api_headroom, "What is held in a pool for tight starts of one tier.");
 
 #define P api_pool
 static const struct field api_pool_fields[] = {
@@ -27,6 +38,7 @@ static const struct field api_pool_fields[] = {
     COUNT(P, nodes, KEEP, "nodes", "Nodes."),
     COUNT(P, running, KEEP, "workloads", "Workloads that run."),
     COUNT(P, waiting, KEEP, "workloads", "Workloads that wait."),
+    LIST(P, headroom, OMIT, api_headroom, 4, "Tiers of which something is held."),
 };
 RECORD(api_pool, "Nodes of one SKU in one zone, with one price.");
 
@@ -137,5 +149,8 @@ static const struct field api_event_fields[] = {
     TEXT(E, setting, OMIT, "Name of the setting."),
     COUNT(E, value, OMIT, NULL, "Its value; of a budget, the per cent that were crossed."),
     COUNT(E, budget_udollar, OMIT, "µ$", "The budget."),
+    TEXT(E, tier, OMIT, "Tier of a subscription, or of the headroom of which units_milli is held, free_milli free and wanted_milli "
+         "work that could leave in time."),
+    COUNT(E, credit_udollar_per_hour, OMIT, UNIT_RATE, "Headroom: what work that could leave in time pays less."),
 };
 RECORD(api_event, "One event of the stream; a field left out is zero or does not apply.");

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "records/api.h"
 #include "records/table.h"
+#include "records/workload.h"
 
 static const struct field api_created_fields[] = {
     TEXT(api_created, id, KEEP, "Id of the workload."),
@@ -65,6 +66,8 @@ static const struct field api_workload_fields[] = {
     LIST(W, steps, OMIT, api_step, ANSWER_MOST, "What happened to it, in order."),
     {"request", FIELD_JSON, AT(W, request), .flags = OMIT,
      .doc = "What was submitted, without secrets."},
+    {"tier", FIELD_ENUM, AT(W, tier), .names = workload_tier_names, .flags = OMIT, .doc = "Tier of its tight start, while it is live."},
+    FLAG(W, tight, OMIT, "It started within a subscription of its project."),
 };
 RECORD(api_workload, "A workload.");
 
@@ -160,6 +163,7 @@ static const struct field api_quote_fields[] = {
     TEXT(api_quote, kind, KEEP, "preemptible, firm or deadline."),
     COUNT(api_quote, nodes, KEEP, "replicas", "Replicas."),
     COUNT(api_quote, limit_udollar_per_hour, KEEP, UNIT_RATE, "The most it would pay for a unit."),
+    {"tier", FIELD_ENUM, AT(api_quote, tier), .names = workload_tier_names, .flags = OMIT, .doc = "Tier of its tight start."},
     LIST(api_quote, lines, KEEP, api_quote_line, 64, "Prices, as it stands first."),
 };
 RECORD(api_quote, "What a workload would cost now.");

@@ -247,6 +247,15 @@ static void code_reservation(struct codec *c, struct engine_command *k)
     code_i64(c, &k->reservation.limit);
 }
 
+static void code_subscription(struct codec *c, struct engine_command *k)
+{
+    code_u64(c, &k->subscription.project);
+    code_choice(c, &k->subscription.choice);
+    code_u32(c, &k->subscription.tier);
+    code_i64(c, &k->subscription.units_milli);
+    code_i64(c, &k->subscription.rate);
+}
+
 static void code_object(struct codec *c, struct engine_command *k)
 {
     code_u64(c, &k->object.id);
@@ -388,6 +397,9 @@ static void code_command(struct codec *c, struct engine_command *k)
         break;
     case ENGINE_RESERVATION_CHANGE:
         code_reservation(c, k);
+        break;
+    case ENGINE_SUBSCRIBE:
+        code_subscription(c, k);
         break;
     case ENGINE_OBJECT_PUT:
     case ENGINE_OBJECT_DELETE:
@@ -630,6 +642,7 @@ static void bid_from(const struct workload_request *request, struct engine_submi
     ret->restart_cost = request->restart_cost_udollar;
     ret->instance = request->kind == WORKLOAD_INSTANCE;
     ret->reservation = request->reservation;
+    ret->tier = (uint32_t)request->tier;
 }
 
 int journal_submit_from_request(const struct workload_request *request, struct arena *arena, struct engine_submit *ret,

@@ -64,6 +64,7 @@ static const struct task_key market_keys[] = {
     {"earliest", TASK_TIME, M(earliest_ms)},
     {"project", TASK_TEXT, M(project)},
     {"reservation", TASK_TEXT, M(reservation)},
+    {"tier", TASK_NAME, M(tier), .names = workload_tier_names},
     {"nodes_max", TASK_COUNT, M(nodes_max), .least = 1, .most = WORKLOAD_NODES_MAX},
     {NULL},
 };
@@ -163,6 +164,8 @@ static int check_together(struct task_reader *r, const struct task_place *at, co
         return refuse_field(r, at, "deadline", "is another name of finish_by: one of the two");
     if (request->preemptible && (has(value, "term") || has(value, "renew")))
         return refuse_field(r, at, has(value, "term") ? "term" : "renew", "is for firm work: goes with preemptible: false");
+    if (request->tier && (!request->preemptible || request->deadline_ms || request->reservation.size))
+        return refuse_field(r, at, "tier", "is for preemptible work: goes with preemptible: true, without a deadline or reservation");
     if (request->level == LEVEL_RACKS && request->racks == 0)
         return refuse_field(r, at, "racks", "is missing, level `racks` needs it");
     if (request->racks && request->level != LEVEL_RACKS)

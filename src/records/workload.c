@@ -9,11 +9,13 @@
 
 const char *const workload_priority_names[] = {"low", "normal", "high", "critical", NULL};
 const char *const workload_level_names[] = {"any", "zone", "fabric", "racks", "rack", "node", NULL};
+const char *const workload_tier_names[] = {"none", "instant", "seconds", "minute", "minutes", NULL};
 const char *const workload_kind_names[] = {"task", "instance", NULL};
 static const char *const lost_contact_names[] = {"continue", "freeze", NULL};
 
 static_assert(RATE_MOST == MARKET_RATE_MAX, "one bound of rates");
 static_assert(SPAN_MOST == MARKET_WINDOW_MAX_MS, "one bound of spans");
+static_assert(TIER_MINUTES == MARKET_TIERS, "a tier has the market's number");
 static_assert(WORKLOAD_CHOICES_MAX == MARKET_ALTERNATIVES_MAX, "a choice is an alternative");
 
 static const struct field workload_choice_fields[] = {
@@ -100,6 +102,8 @@ static const struct field workload_request_fields[] = {
     NUMBERS(W, objects, FIELD_SECRET | FIELD_OUTPUT | OMIT, WORKLOAD_KEYS_MAX * 16,
             "The server's numbers of keys and volumes."),
     SHORT(W, reservation, OMIT, 100, "Name of a reservation of the project: it runs in its slot, for nothing more."),
+    {"tier", FIELD_ENUM, AT(W, tier), .names = workload_tier_names, .flags = OMIT,
+     .doc = "Tight start: it starts within the tier's time, from headroom that its project is subscribed to."},
 };
 RECORD(workload_request, "What somebody wants run, and what they bid for it.");
 
@@ -205,6 +209,9 @@ int workload_check(const struct workload_request *request, struct error *err)
     int r = workload_email_check(request->instance.email, "instance.email", err);
     if (r < 0)
         return r;
+    if (request->tier && (!request->preemptible || request->deadline_ms || request->reservation.size))
+        return error_set(err, -EINVAL, "tier: goes with preemptible work, and without %s",
+                         request->deadline_ms ? "deadline_ms" : request->reservation.size ? "reservation" : "a term");
     r = check_variables("envs", &request->envs, err);
     if (r == 0)
         r = check_variables("secrets", &request->secrets, err);

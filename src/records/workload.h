@@ -15,6 +15,11 @@ extern const char *const workload_priority_names[]; /* low, normal, high, critic
 /* As enum market_level, by name: any, zone, fabric, racks, rack, node. */
 extern const char *const workload_level_names[];
 
+/* Tight starts by the time that the operator's settings promise: in seconds, by default 2, 10, 60, 300. The number of
+ * each is the market's. */
+enum workload_tier { TIER_NONE, TIER_INSTANT, TIER_SECONDS, TIER_MINUTE, TIER_MINUTES };
+extern const char *const workload_tier_names[]; /* none, instant, seconds, minute, minutes */
+
 /* One hardware choice; the workload runs on one of them, all replicas on the same. Empty = any. */
 struct workload_choice {
     struct str sku, accelerator, provider, region, zone;
@@ -76,6 +81,7 @@ struct workload_request {
     int32_t kind;            /* enum workload_kind; an instance has no program */
     struct workload_instance instance;
     struct str reservation;     /* name of one of the project: it runs in its slot */
+    int32_t tier;               /* enum workload_tier: tight start, with a subscription of the project */
     struct record_list objects; /* of int64_t: the engine's ids of keys and volumes; the server fills it in */
 };
 

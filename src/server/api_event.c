@@ -59,7 +59,7 @@ struct event_reader {
 static bool type_public(enum engine_event_type type)
 {
     return type == ENGINE_EVENT_PRICE_POSTED || type == ENGINE_EVENT_GAP ||
-           type == ENGINE_EVENT_SETTING_CHANGED;
+           type == ENGINE_EVENT_SETTING_CHANGED || type == ENGINE_EVENT_HEADROOM_POSTED;
 }
 
 static bool may_see(const struct event_filter *f, enum engine_event_type type, engine_id project)

@@ -96,7 +96,9 @@ static void impossible_text(const struct engine *e, const struct engine_outcome 
                             struct buf *out)
 {
     const int64_t *n = outcome->numbers;
-    if (n[1] > 0) {
+    if (str_is(str_from(outcome->field), "units_milli")) {
+        buf_printf(out, "%lld, its pools have %lld in all", (long long)n[0], (long long)n[1]);
+    } else if (n[1] > 0) {
         buf_printf(out,
                    "%lld replicas could never stand together so, even on an empty fleet; at most "
                    "%lld could",
@@ -157,6 +159,8 @@ static void conflict_text(const char *field, struct buf *out)
         buf_append_text(out, "it was used with another body");
     else if (strcmp(field, "name") == 0)
         buf_append_text(out, "in use already");
+    else if (strcmp(field, "zone") == 0 || strcmp(field, "region") == 0)
+        buf_append_text(out, "several places have that name: say what lies above it, too");
     else
         buf_append_text(out, "its state does not allow that");
 }
@@ -171,6 +175,9 @@ static void invalid_text(const struct engine *e, const char *field, struct buf *
                    "allowed are whole GPUs up to %d or a share below one, and cores and memory "
                    "that a machine can have",
                    MARKET_NODE_GPUS_MAX);
+    else if (strcmp(field, "tier") == 0)
+        buf_append_text(out, "its project is not subscribed to so many units of that tier, or of a slower one, in any pool that it may stand in; an operator "
+                             "subscribes it (`tessera tier set`)");
     else
         buf_append_text(out, "not allowed");
 }

@@ -16,6 +16,19 @@ static struct record_list pool_labels(const struct render *r, const struct marke
     return (struct record_list){items, count};
 }
 
+static struct record_list pool_headroom(const struct render *r, market_id pool)
+{
+    struct api_headroom *items = arena_alloc(r->arena, MARKET_TIERS * sizeof *items);
+    size_t count = 0;
+    for (uint32_t tier = 1; tier <= MARKET_TIERS; tier++) {
+        struct market_headroom_view h = market_headroom(engine_market(r->engine), pool, tier);
+        if (h.held_milli)
+            items[count++] = (struct api_headroom){.tier = (int32_t)tier, .held_milli = h.held_milli, .free_milli = h.free_milli,
+                .eligible_milli = h.eligible_milli, .price_udollar_per_hour = h.price, .credit_udollar_per_hour = h.credit};
+    }
+    return (struct record_list){items, count};
+}
+
 static struct api_pool render_pool(const struct render *r, const struct market_pool_view *pool)
 {
     const struct engine *e = r->engine;
@@ -42,6 +55,7 @@ static struct api_pool render_pool(const struct render *r, const struct market_p
         .nodes = (int64_t)pool->nodes,
         .running = (int64_t)pool->running,
         .waiting = (int64_t)pool->waiting,
+        .headroom = pool_headroom(r, pool->pool),
     };
 }
 

@@ -173,6 +173,7 @@ static void quote_read(struct api_call *call, const struct core_view *view)
         .name = submit->name,
         .kind = str_from(workload_kind_name(submit->deadline != 0, submit->preemptible)),
         .nodes = submit->nodes,
+        .tier = (int32_t)submit->tier,
         .limit_udollar_per_hour = limit_of(view->engine, submit, quote.lines[FREEDOM_NONE].pool),
         .lines = {lines, MARKET_FREEDOM_COUNT},
     };

@@ -95,6 +95,8 @@ static void render_money(const struct render *r, const struct engine_workload *w
     if (!market_bid_view(engine_market(r->engine), w->id, r->now, &bid))
         return;
     ret->cost_udollar = bid.charged_now;
+    ret->tier = (int32_t)bid.tier;
+    ret->tight = bid.tight;
     if (bid.state == BID_RUNNING || bid.state == BID_VACATING)
         ret->rate_udollar_per_hour = bid.rate;
 }

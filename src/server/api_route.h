@@ -17,6 +17,8 @@ api_read route_settings_get;
 api_handle route_settings_set;
 api_read route_project_list, route_project_get;
 api_handle route_project_create, route_project_set, route_project_quotas;
+api_read route_subscription_list;
+api_handle route_subscription_set;
 api_read route_key_list, route_whoami;
 api_handle route_key_create, route_key_revoke;
 api_read route_control_plane_list, route_control_plane_create, route_control_plane_delete;

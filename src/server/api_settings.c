@@ -29,6 +29,14 @@ static const struct {
     SETTING(SETTING_LIMIT_HIGH_PERMILLE, limit_high_permille, high_present),
     SETTING(SETTING_LIMIT_CRITICAL_PERMILLE, limit_critical_permille, critical_present),
     SETTING(SETTING_NAMES_BURN, names_burn, names_burn_present),
+    SETTING(SETTING_TIER1_START_MS, tier_instant_start_ms, instant_start_present),
+    SETTING(SETTING_TIER2_START_MS, tier_seconds_start_ms, seconds_start_present),
+    SETTING(SETTING_TIER3_START_MS, tier_minute_start_ms, minute_start_present),
+    SETTING(SETTING_TIER4_START_MS, tier_minutes_start_ms, minutes_start_present),
+    SETTING(SETTING_TIER1_LOSS, tier_instant_loss_udollar_per_hour, instant_loss_present),
+    SETTING(SETTING_TIER2_LOSS, tier_seconds_loss_udollar_per_hour, seconds_loss_present),
+    SETTING(SETTING_TIER3_LOSS, tier_minute_loss_udollar_per_hour, minute_loss_present),
+    SETTING(SETTING_TIER4_LOSS, tier_minutes_loss_udollar_per_hour, minutes_loss_present),
 };
 
 static void answer_settings(struct api_call *call, const struct engine *e)

@@ -2,6 +2,7 @@
 #include "server/event.h"
 
 #include "base/memory.h"
+#include "records/workload.h"
 #include "wire/unit.h"
 
 #include <stdarg.h>
@@ -52,6 +53,8 @@ const char *event_type_name(enum engine_event_type type)
         [ENGINE_EVENT_RESERVATION] = "reservation",
         [ENGINE_EVENT_WORKLOAD_QUOTED] = "workload_quoted",
         [ENGINE_EVENT_BUDGET] = "budget",
+        [ENGINE_EVENT_SUBSCRIPTION] = "subscription",
+        [ENGINE_EVENT_HEADROOM_POSTED] = "headroom_posted",
     };
     return NAME_OF(names, type);
 }
@@ -101,8 +104,21 @@ const char *setting_name(int64_t setting)
         [SETTING_LIMIT_HIGH_PERMILLE] = "limit_high_permille",
         [SETTING_LIMIT_CRITICAL_PERMILLE] = "limit_critical_permille",
         [SETTING_NAMES_BURN] = "names_burn",
+        [SETTING_TIER1_START_MS] = "tier_instant_start_ms",
+        [SETTING_TIER2_START_MS] = "tier_seconds_start_ms",
+        [SETTING_TIER3_START_MS] = "tier_minute_start_ms",
+        [SETTING_TIER4_START_MS] = "tier_minutes_start_ms",
+        [SETTING_TIER1_LOSS] = "tier_instant_loss_udollar_per_hour",
+        [SETTING_TIER2_LOSS] = "tier_seconds_loss_udollar_per_hour",
+        [SETTING_TIER3_LOSS] = "tier_minute_loss_udollar_per_hour",
+        [SETTING_TIER4_LOSS] = "tier_minutes_loss_udollar_per_hour",
     };
     return NAME_OF(names, setting);
+}
+
+const char *tier_name(int64_t tier)
+{
+    return tier > TIER_NONE && tier <= TIER_MINUTES ? workload_tier_names[tier] : "";
 }
 
 const char *charge_name(int64_t charge)
@@ -453,6 +469,25 @@ static struct str quoted_text(const struct engine_event *event, struct arena *ar
     return text_made(arena, "promised to be done by %s for at most %s: starts by %s", buf_text(&by), money(event->amount).text, buf_text(&latest));
 }
 
+static struct str subscription_text(const struct engine_event *event, const struct api_event *out, struct arena *arena)
+{
+    const char *tier = tier_name(event->value);
+    if (event->units_milli == 0)
+        return text_made(arena, "project %.*s is not subscribed to tier %s any more", STR_ARGS(out->project), tier);
+    if (event->state)
+        return text_made(arena, "project %.*s cannot pay for its %s unit%s of tier %s: nothing is held", STR_ARGS(out->project),
+                         thousandths(event->units_milli).text, plural(event->units_milli / 1000), tier);
+    return text_made(arena, "project %.*s may start %s unit%s within tier %s, at %s an hour for each that is held", STR_ARGS(out->project),
+                     thousandths(event->units_milli).text, plural(event->units_milli / 1000), tier, money(event->rate).text);
+}
+
+static struct str headroom_text(const struct engine_event *event, const struct api_event *out, struct arena *arena)
+{
+    return text_made(arena, "%.*s holds %s unit%s for tier %s; work that could leave in time is credited %s per unit-hour", STR_ARGS(out->pool),
+                     thousandths(event->units_milli).text, event->units_milli == 1000 ? "" : "s", tier_name(event->value),
+                     money(event->amount).text);
+}
+
 static struct str owned_text(const struct engine_event *event, const struct api_event *out, struct arena *arena)
 {
     switch ((int)event->type) {
@@ -474,6 +509,10 @@ static struct str owned_text(const struct engine_event *event, const struct api_
     case ENGINE_EVENT_BUDGET:
         return text_made(arena, "project %.*s has spent %s, %lld %% of its budget of %s or more", STR_ARGS(out->project), money(event->amount).text,
                          (long long)event->value, money(event->limit).text);
+    case ENGINE_EVENT_SUBSCRIPTION:
+        return subscription_text(event, out, arena);
+    case ENGINE_EVENT_HEADROOM_POSTED:
+        return headroom_text(event, out, arena);
     default:
         return STR("");
     }
@@ -541,7 +580,9 @@ static void numbers_fill(const struct engine_event *event, struct api_event *ret
     ret->attempt = event->attempt;
     ret->rank = event->rank;
     ret->rate_udollar_per_hour = event->rate;
-    ret->amount_udollar = event->amount;
+    bool headroom = event->type == ENGINE_EVENT_HEADROOM_POSTED;
+    ret->amount_udollar = headroom ? 0 : event->amount;
+    ret->credit_udollar_per_hour = headroom ? event->amount : 0;
     ret->units_milli = event->units_milli;
     ret->from_ms = event->from;
     ret->to_ms = event->to;
@@ -572,6 +613,8 @@ static const char *state_of(const struct engine_event *event)
         return node_state_name(event->state);
     if (event->type == ENGINE_EVENT_RESERVATION)
         return reservation_state_name((enum market_reservation_state)event->state);
+    if (event->type == ENGINE_EVENT_SUBSCRIPTION)
+        return event->units_milli == 0 ? "ended" : event->state ? "unpaid" : "active";
     return "";
 }
 
@@ -585,6 +628,8 @@ void event_render_named(struct id_key key, const struct engine_event *event, con
     ret->reason = str_from(reason_name((enum engine_reason)event->reason));
     if (event->type == ENGINE_EVENT_SETTING_CHANGED)
         ret->setting = str_from(setting_name(event->setting));
+    if (event->type == ENGINE_EVENT_SUBSCRIPTION || event->type == ENGINE_EVENT_HEADROOM_POSTED)
+        ret->tier = str_from(tier_name(event->value));
     ret->text = sentence(event, ret, arena);
 }
 

@@ -18,6 +18,8 @@ const char *reservation_state_name(enum market_reservation_state state);
 const char *reason_name(enum engine_reason reason);
 /* "tick_ms", …; "" for none. */
 const char *setting_name(int64_t setting);
+/* "instant", …; "" for none. */
+const char *tier_name(int64_t tier);
 /* "menu", "refund", … */
 const char *charge_name(int64_t charge);
 /* "SKU@provider/region/zone", with "+label,…" where its nodes carry labels, and "#2", "#3" … where an

@@ -114,6 +114,10 @@ def test_wrong_command_lines():
         (["prices", "--since", "3x"], "--since: goes with --history POOL alone"),
         (["node", "add", "--ask", "$0.04"], '--ask: "$0.04" is not allowed, allowed are dollars per unit-hour'),
         (["key", "create", "--expires", "soon"], '--expires: "soon" is not allowed'),
+        (["tier", "set", "chat", "soon", "1"], 'TIER: "soon" is unknown, allowed are instant, seconds, minute and minutes'),
+        (["tier", "set", "chat", "minute", "x"], 'UNITS: "x" is not allowed'),
+        (["tier", "set", "chat", "minute", "1", "--rate", "-1"], '--rate: "-1" is not allowed'),
+        (["submit", "--tier", "soon", "--", "true"], '--tier: "soon" is unknown'),
         (["settings", "tick_m=3"], "tick_m: no such setting; did you mean tick_ms?"),
         (["settings", "tick_ms=1"], 'tick_ms: "1" is not allowed, allowed is 100 to 3600000 (ms)'),
         (["settings", "tick_ms"], "a change is NAME=VALUE"),
@@ -439,6 +443,9 @@ POOL_ANSWER = {"id": "pool_1", "name": fake_server.POOL, "sku": "cpu", "provider
                "price_udollar_per_hour": 40000, "marginal_udollar_per_hour": 40000, "scarcity_udollar_per_hour": 0,
                "guide_udollar_per_hour": 40000, "lowest_ask_udollar_per_hour": 40000, "units_milli": 2000, "used_milli": 500,
                "free_milli": 1500, "wanted_milli": 0, "nodes": 4, "running": 1, "waiting": 0}
+SUBSCRIPTIONS = {"subscriptions": [
+    {"project": "chat", "tier": "seconds", "start_ms": 10000, "sku": "cpu", "zone": "a", "labels": ["soc2"], "units_milli": 16000,
+     "held_milli": 12000, "used_milli": 4000, "ready_milli": 8000, "rate_udollar_per_hour": 500000, "charged_udollar": 1230000}]}
 ANSWERS = {
     ("POST", "/v1/quote"): {"name": "q", "kind": "firm", "nodes": 2, "limit_udollar_per_hour": 200000, "lines": [
         {"freedom": "as_is", "text": "It starts now.", "offered": True, "fits": True, "starts_now": True, "pool": fake_server.POOL,
@@ -498,6 +505,8 @@ ANSWERS = {
     ("GET", f"/v1/workloads/{WORK}/bill"): {"id": WORK, "sum_udollar": 222, "open_udollar": 3, "lines": [
         {"attempt": 1, "kind": "menu", "pool": fake_server.POOL, "from_ms": NOW, "to_ms": NOW + 5000, "units_milli": 500,
          "rate_udollar_per_hour": 20000, "amount_udollar": 222}]},
+    ("GET", "/v1/subscriptions"): SUBSCRIPTIONS,
+    ("PUT", "/v1/subscriptions"): SUBSCRIPTIONS,
     ("POST", "/v1/console/codes"): {"code": "ABCD-1234", "url": "http://127.0.0.1:7070/#code=ABCD-1234",
                                     "expires_ms": int(time.time() * 1000) + 120_000},
 }
@@ -524,6 +533,9 @@ COMMANDS = [
     (["project", "list"], ["vision", "$500.00", "$1.500", "no limit", "$498.50"], "GET"),
     (["project", "create", "vision", "--budget", "500"], ["vision: $0 spent, budget $500.00"], {"name": "vision", "budget_udollar": 500000000}),
     (["project", "set", "vision", "--budget", "none"], ["no limit"], {"unlimited": True}),
+    (["tier", "list", "--project", "chat"], ["STARTS WITHIN", "seconds", "10s", "16", "12", "$0.5000", "$1.230", "cpu, zone a, soc2"], {"project": "chat"}),
+    (["tier", "set", "chat", "seconds", "16", "--rate", "0.5", "--zone", "a", "--label", "soc2"], ["chat", "seconds", "16"],
+     {"project": "chat", "tier": "seconds", "units": 16, "rate_udollar_per_hour": 500000, "zone": "a", "labels": ["soc2"]}),
     (["key", "list"], ["fkey_ab…", "expired", "never", "vision", "and 1 spent join token, shown by --all"], "GET"),
     (["key", "list", "--all"], ["fkey_ab…", "fkey_sp…", "revoked"], "GET"),
     (["key", "create", "ci", "--role", "viewer", "--expires", "90d"], ["fkey_new\n"], {"role": "viewer", "name": "ci", "valid_ms": 7776000000}),
@@ -552,7 +564,7 @@ def test_every_command():
             assert last["method"] == sent, last
         plain = json.loads(run("--json", *words, fake=fake).stdout)
         assert plain == ANSWERS[last["method"], last["path"]], words
-        tried.add(" ".join(words[:2]) if words[0] in ("node", "ask", "project", "key") else words[0])
+        tried.add(" ".join(words[:2]) if words[0] in ("node", "ask", "project", "key", "tier") else words[0])
     named = set(re.findall(r"^  ([\w-]+(?: \w+)?)  +\S", run("--help").stdout.split("Commands:")[1].split("`tessera")[0], re.MULTILINE))
     elsewhere = {"run", "submit", "queue", "logs", "events", "version"}
     on_machines = {"ssh", "mithril-config"} | {c for c in named if c.split()[0] in ("instance", "volume", "reserve", "control-plane", "provider", "webhook")}  # tests/e2e

@@ -330,6 +330,148 @@ static void test_reservations_that_are_refused(void **state)
     world_fini(&w);
 }
 
+static struct engine_command subscribe(engine_id project, uint32_t tier, int64_t units, udollar rate)
+{
+    struct engine_command c = {.type = ENGINE_SUBSCRIBE};
+    c.subscription.project = project;
+    c.subscription.choice.zone = STR("a");
+    c.subscription.tier = tier;
+    c.subscription.units_milli = units * 1000;
+    c.subscription.rate = rate;
+    return c;
+}
+
+static struct engine_outcome tight_submit(struct world *w, engine_id project, struct engine_choice *choice, uint32_t tier)
+{
+    struct want want = {.nodes = 1, .cores = 4, .limit = 90000};
+    struct engine_command c = submit_of(w, &want, choice);
+    c.submit.project = project;
+    c.submit.tier = tier;
+    return apply_one(w, c);
+}
+
+/* Headroom is held through a snapshot, and who is subscribed starts from it at once, on a fleet that is full to others. */
+static void test_a_subscription_holds_room_for_tight_starts(void **state)
+{
+    (void)state;
+    struct world w, copy = {0};
+    struct engine_choice choice;
+    struct engine_event event;
+    world_init(&w);
+    node_add(&w, "n0", "r0");
+    node_add(&w, "n1", "r0");
+    struct engine_command create = {.type = ENGINE_PROJECT_CREATE, .project.name = STR("others")};
+    engine_id others = apply_one(&w, create).id;
+    assert_int_equal(apply_one(&w, subscribe(1, 1, 4, 100000)).code, ENGINE_OK);
+    assert_int_equal(events(&w, ENGINE_EVENT_SUBSCRIPTION, &event), 1);
+    assert_true(event.project == 1 && event.value == 1 && event.units_milli == 4000 && event.rate == 100000 && event.state == 0);
+    w.now += 15000;
+    tick(&w);
+    assert_int_equal(events(&w, ENGINE_EVENT_HEADROOM_POSTED, &event), 1);
+    assert_true(event.pool == 1 && event.value == 1 && event.units_milli == 4000 && event.free_milli == 4000);
+    engine_id runs = tight_submit(&w, others, &choice, 0).id, waits = tight_submit(&w, others, &choice, 0).id;
+    assert_int_equal(look(&w, runs)->state, WORKLOAD_ASSIGNED);
+    assert_int_equal(look(&w, waits)->state, WORKLOAD_WAITING);
+    _cleanup_buf_ struct buf bytes = BUF_INIT(BUF_LIMIT_DEFAULT), one = BUF_INIT(BUF_LIMIT_DEFAULT), two = BUF_INIT(BUF_LIMIT_DEFAULT);
+    engine_snapshot(w.e, &bytes);
+    struct unpack in = unpack_from(buf_str(&bytes));
+    copy.e = engine_restore(&in);
+    assert_non_null(copy.e);
+    copy.now = w.now;
+    copy.requests = w.requests;
+    struct world *worlds[] = {&w, &copy};
+    for (size_t i = 0; i < ARRAY_COUNT(worlds); i++) {
+        struct market_bid_view view;
+        engine_id tight = tight_submit(worlds[i], 1, &choice, 1).id;
+        assert_int_equal(look(worlds[i], tight)->state, WORKLOAD_ASSIGNED);
+        assert_true(market_bid_view(engine_market(worlds[i]->e), tight, w.now, &view));
+        assert_true(view.tier == 1 && view.tight);
+    }
+    engine_snapshot(w.e, &one);
+    engine_snapshot(copy.e, &two);
+    assert_true(str_equal(buf_str(&one), buf_str(&two)));
+    assert_int_equal(apply_one(&w, subscribe(1, 1, 0, 0)).code, ENGINE_OK);
+    assert_int_equal(events(&w, ENGINE_EVENT_SUBSCRIPTION, &event), 1);
+    assert_true(event.units_milli == 0 && market_subscription_count(engine_market(w.e)) == 0);
+    world_fini(&w);
+    world_fini(&copy);
+}
+
+/* What a subscription says that it paid is what its project was charged for it, also where that runs out of money between two ticks. */
+static void test_what_a_subscription_pays(void **state)
+{
+    (void)state;
+    struct world w;
+    struct engine_event event;
+    udollar charged = 0;
+    bool unpaid = false;
+    world_init(&w);
+    node_add(&w, "n0", "r0");
+    struct engine_command budget = {.type = ENGINE_PROJECT_SET, .project = {.project = 1, .limited = true, .budget = 10000}};
+    apply_one(&w, budget);
+    assert_int_equal(apply_one(&w, subscribe(1, 1, 4, 90000)).code, ENGINE_OK);
+    for (int i = 0; i < 20; i++) {
+        w.now += i % 3 ? 15000 : 40000; /* ticks come late, too */
+        tick(&w);
+        for (size_t k = 0; k < w.result.event_count; k++)
+            if (w.result.events[k].type == ENGINE_EVENT_CHARGED && w.result.events[k].charge == CHARGE_SUBSCRIPTION)
+                charged += w.result.events[k].amount;
+        unpaid |= events(&w, ENGINE_EVENT_SUBSCRIPTION, &event) && event.state;
+        assert_int_equal(market_subscription(engine_market(w.e), 0).charged, charged);
+    }
+    assert_true(unpaid && charged > 0 && charged <= 10000 && charged == market_spent(engine_market(w.e), 1));
+    world_fini(&w);
+}
+
+static void outcome_is(struct engine_outcome outcome, enum engine_code code, const char *field)
+{
+    assert_int_equal(outcome.code, code);
+    assert_string_equal(outcome.field, field);
+}
+
+static void test_subscriptions_that_are_refused(void **state)
+{
+    (void)state;
+    struct world w;
+    struct engine_choice choice;
+    world_init(&w);
+    node_add(&w, "n0", "r0");
+    struct engine_command elsewhere = facts("n1", "r0");
+    elsewhere.node.region = STR("there");
+    apply_one(&w, elsewhere);
+    struct engine_command c = subscribe(1, 2, 4, 0);
+    outcome_is(apply_one(&w, c), ENGINE_CONFLICT, "zone"); /* both regions have one of that name */
+    c.subscription.choice.region = STR("here");
+    c.subscription.choice.sku = STR("no-such");
+    outcome_is(apply_one(&w, c), ENGINE_INVALID, "sku");
+    c.subscription.choice.sku = STR("cpu-4");
+    c.subscription.units_milli = 5000; /* one more than there are */
+    outcome_is(apply_one(&w, c), ENGINE_INVALID, "units_milli");
+    assert_true(w.result.outcomes[0].refusal == REFUSED_IMPOSSIBLE && w.result.outcomes[0].numbers[1] == 4000);
+    c.subscription.units_milli = 4000;
+    c.subscription.tier = MARKET_TIERS + 1;
+    outcome_is(apply_one(&w, c), ENGINE_INVALID, "tier");
+    c.subscription.tier = 2;
+    c.subscription.project = 9;
+    outcome_is(apply_one(&w, c), ENGINE_NOT_FOUND, "project");
+    c.subscription.project = 1;
+    outcome_is(tight_submit(&w, 1, &choice, 2), ENGINE_INVALID, "tier"); /* nobody is subscribed */
+    struct want want = {.nodes = 1, .cores = 4, .limit = 90000};
+    struct engine_command both[] = {c, submit_of(&w, &want, &choice)};
+    both[1].submit.tier = 2;
+    world_apply(&w, both, 2); /* in one batch: it counts from there on */
+    assert_int_equal(w.result.outcomes[0].code, ENGINE_OK);
+    assert_int_equal(w.result.outcomes[1].code, ENGINE_OK);
+    outcome_is(tight_submit(&w, 1, &choice, 3), ENGINE_INVALID, "tier"); /* a slower tier than is subscribed to: not that one */
+    both[1] = submit_of(&w, &(struct want){.nodes = 2, .cores = 3, .limit = 90000}, &choice);
+    both[1].submit.tier = 2;
+    outcome_is(apply_one(&w, both[1]), ENGINE_INVALID, "tier"); /* 6 units: it could never start so */
+    c.subscription.units_milli = 0;
+    assert_int_equal(apply_one(&w, c).code, ENGINE_OK);
+    outcome_is(apply_one(&w, c), ENGINE_NOT_FOUND, "subscription");
+    world_fini(&w);
+}
+
 /* ---- quotas ---- */
 
 static struct engine_command quota(enum engine_quota_kind kind, const char *type, int64_t total)
@@ -537,6 +679,9 @@ int main(void)
         cmocka_unit_test(test_names_of_live_instances_are_their_own),
         cmocka_unit_test(test_a_reservation_from_end_to_end),
         cmocka_unit_test(test_reservations_that_are_refused),
+        cmocka_unit_test(test_a_subscription_holds_room_for_tight_starts),
+        cmocka_unit_test(test_what_a_subscription_pays),
+        cmocka_unit_test(test_subscriptions_that_are_refused),
         cmocka_unit_test(test_an_instance_that_ends_is_started_again),
         cmocka_unit_test(test_quotas_hold_in_a_batch),
         cmocka_unit_test(test_quotas_of_every_kind),

@@ -99,6 +99,8 @@ static struct engine_command random_submit(struct play *p, size_t slot)
         c.submit.earliest = one_in(p, 2) ? p->w.now + (time_ms)draw(p, 20000) : 0;
         c.submit.deadline = p->w.now + (time_ms)draw(p, 300000);
     }
+    if (one_in(p, 8) && c.submit.preemptible && !c.submit.deadline)
+        c.submit.tier = 1 + (uint32_t)draw(p, MARKET_TIERS);
     random_objects(p, slot, &c.submit.objects, &c.submit.object_count);
     if (one_in(p, 6) && engine_reservation_count(p->w.e))
         c.submit.reservation = engine_reservation_at(p->w.e, engine_reservation_count(p->w.e) - 1)->name;
@@ -146,6 +148,18 @@ static struct engine_command random_reservation(struct play *p)
         .choice = {.sku = STR("cpu-4"), .amounts = {0, 1000 + (int64_t)draw(p, 4) * 1000, 1024, 0}, .speed_milli = 1000},
         .from = p->w.now + (time_ms)draw(p, 20000), .limit_present = one_in(p, 3), .limit = (udollar)draw(p, 300000)};
     c.reserve.to = c.reserve.from + (time_ms)draw(p, 60000);
+    return c;
+}
+
+static struct engine_command random_subscription(struct play *p)
+{
+    struct engine_command c = {.type = ENGINE_SUBSCRIBE};
+    c.subscription.project = 1;
+    c.subscription.tier = 1 + (uint32_t)draw(p, MARKET_TIERS);
+    c.subscription.units_milli = (int64_t)draw(p, 4) * 2000;
+    c.subscription.rate = (udollar)draw(p, 2) * 50000;
+    if (one_in(p, 3))
+        c.subscription.choice.zone = STR("a");
     return c;
 }
 
@@ -227,7 +241,7 @@ static struct engine_command random_command(struct play *p, size_t slot)
     if (kind < 96)
         return random_owner(p, slot);
     if (kind < 97)
-        return random_reservation(p);
+        return one_in(p, 3) ? random_subscription(p) : random_reservation(p);
     if (kind < 98)
         return (struct engine_command){.type = ENGINE_ASK_SET, .on_node = {.pool = 1, .ask = (udollar)draw(p, 60000)}};
     return (struct engine_command){.type = kind < 99 ? ENGINE_TICK : ENGINE_WAKE};
@@ -407,6 +421,7 @@ static void test_any_order_of_things(void **state)
     for (int i = ENGINE_EVENT_REPLICA_PHASE; i <= ENGINE_EVENT_WORKLOAD_QUOTED; i++)
         if (seen[i] == 0)
             fail_msg("event %d was never seen", i);
+    assert_true(seen[ENGINE_EVENT_SUBSCRIPTION] && seen[ENGINE_EVENT_HEADROOM_POSTED]);
     for (int i = 0; i <= ENGINE_STALE; i++)
         if (codes[i] == 0)
             fail_msg("code %d was never seen", i);

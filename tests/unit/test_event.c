@@ -72,6 +72,12 @@ static void sentences_say_numbers(void **state)
     text_is(e, &(struct engine_event){.type = ENGINE_EVENT_CHARGED, .from = 0, .to = 7200000, .rate = 40000, .amount = -80000, .charge = CHARGE_REFUND},
             "-$0.0800 for 2 h 0 min at $0.0400 an hour (refund)");
     text_is(e, &(struct engine_event){.type = ENGINE_EVENT_NODE_LOST, .node = 1}, "contact with n1 is lost");
+    text_is(e, &(struct engine_event){.type = ENGINE_EVENT_SUBSCRIPTION, .project = 1, .value = 2, .units_milli = 4000, .rate = 250000},
+            "project default may start 4 units within tier seconds, at $0.2500 an hour for each that is held");
+    text_is(e, &(struct engine_event){.type = ENGINE_EVENT_SUBSCRIPTION, .project = 1, .value = 2, .units_milli = 1000, .state = 1},
+            "project default cannot pay for its 1 unit of tier seconds: nothing is held");
+    text_is(e, &(struct engine_event){.type = ENGINE_EVENT_HEADROOM_POSTED, .pool = 1, .value = 1, .units_milli = 1500, .amount = 10000},
+            "cpu@home/local/a holds 1.5 units for tier instant; work that could leave in time is credited $0.0100 per unit-hour");
     engine_free(e);
 }
 

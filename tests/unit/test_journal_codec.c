@@ -38,6 +38,25 @@ static void test_every_command_without_fields(void **state)
     }
 }
 
+static void test_subscription(void **state)
+{
+    (void)state;
+    _cleanup_buf_ struct buf bytes = BUF_INIT(1 << 20);
+    _cleanup_(arena_fini) struct arena arena = {0};
+    const struct str labels[] = {STR("soc2")};
+    struct engine_command c = {.type = ENGINE_SUBSCRIBE};
+    c.subscription.project = 3;
+    c.subscription.choice = (struct engine_choice){.sku = STR("h100"), .zone = STR("a"), .labels = labels, .label_count = 1};
+    c.subscription.tier = 2;
+    c.subscription.units_milli = 16000;
+    c.subscription.rate = 250000;
+    struct engine_command read = round_trip(&c, &bytes, &arena);
+    assert_true(read.subscription.project == 3 && read.subscription.tier == 2 && read.subscription.units_milli == 16000 && read.subscription.rate == 250000);
+    assert_true(str_is(read.subscription.choice.sku, "h100") && str_is(read.subscription.choice.zone, "a"));
+    assert_int_equal(read.subscription.choice.label_count, 1);
+    assert_true(str_is(read.subscription.choice.labels[0], "soc2"));
+}
+
 static void test_registration(void **state)
 {
     (void)state;
@@ -192,7 +211,7 @@ static void test_digest_sees_everything(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_command_without_fields), cmocka_unit_test(test_registration),
+        cmocka_unit_test(test_every_command_without_fields), cmocka_unit_test(test_subscription), cmocka_unit_test(test_registration),
         cmocka_unit_test(test_a_submit_follows_from_its_request), cmocka_unit_test(test_settings_keep_their_meaning),
         cmocka_unit_test(test_events), cmocka_unit_test(test_damage_and_limits), cmocka_unit_test(test_digest_sees_everything),
     };

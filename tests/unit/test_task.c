@@ -73,6 +73,7 @@ static const struct example accepted[] = {
     {RUN "market: {earliest: 1970-01-02 00:00}", "\"earliest_ms\":86400000"},
     {RUN "market: {project: vision}", "\"project\":\"vision\""},
     {RUN "market: {nodes_max: 4}", "\"nodes_max\":4"},
+    {RUN "market: {preemptible: true, tier: minutes}", "\"tier\":\"minutes\""},
     {RUN "market: {labels: [ib, nvme]}", "\"labels\":[\"ib\",\"nvme\"]"},
     {RUN "market: {skus: [a, {sku: b, speed: 0.5}]}",
      "[{\"sku\":\"a\",\"amounts\":{\"gpu_milli\":0,\"core_milli\":1000,\"memory_mib\":0,\"disk_mib\":0},"
@@ -156,6 +157,10 @@ static const struct example refused[] = {
     {RUN "market: {finish_by: 2027-01-01T00:00Z, earliest: 2027-01-02T00:00Z}", "market.finish_by: must be after `earliest`"},
     {RUN "market: {skus: [{sku: a, speed: 0}]}", "market.skus[0]: speed: \"0\" is out of range, allowed is 0.001 to 65.535"},
     {RUN "market: {skus: [a]}\nresources: {instance_type: b}", "market.skus: goes without resources.instance_type"},
+    {RUN "market: {preemptible: true, tier: soon}", "market.tier: \"soon\" is unknown, allowed is none, instant, seconds, minute, minutes"},
+    {RUN "market: {tier: instant}", "market.tier: is for preemptible work: goes with preemptible: true, without a deadline or reservation"},
+    {RUN "market: {preemptible: true, tier: instant, finish_by: 2027-01-31T18:00Z}",
+     "market.tier: is for preemptible work: goes with preemptible: true, without a deadline or reservation"},
     {RUN "num_nodes: 4\nmarket: {nodes_max: 2}", "market.nodes_max: is less than num_nodes"},
     {RUN "market: {project: " LONG "}", "project: too long, at most 128 are allowed"},
     {RUN "---\nname: b", "more than one document; one is allowed"},

@@ -48,6 +48,8 @@ function facts(pool: Pool, prices: Prices): HTMLElement {
     fact('Lowest ask', rate(pool.lowest_ask_udollar_per_hour)),
     fact('Wanted', `${milli(pool.wanted_milli)} ${pool.unit ?? 'unit'}s`),
     fact('Nodes', pool.nodes ?? 0),
+    ...(pool.headroom ?? []).map((held) => fact(`Held, tier ${held.tier}`, `${milli(held.held_milli)} ${pool.unit ?? 'unit'}s`,
+      `price ${rate(held.price_udollar_per_hour)}, credit ${rate(held.credit_udollar_per_hour)}`)),
     fact('Surplus', rate(gap.surplus_udollar_per_hour), `bound ${rate(gap.bound_udollar_per_hour)}`));
 }
 
@@ -86,7 +88,7 @@ export function pricesPage(page: Page): void {
     const first = prices.pools?.[0]?.name;
     if (!chosen && first) await choose(first);
     else draw();
-  }, (event) => event.type !== 'price_posted' && /^(workload|node|ask)_/.test(event.type));
+  }, (event) => event.type !== 'price_posted' && /^(workload|node|ask|headroom)_/.test(event.type));
   page.atEnd(page.feed.listen((event) => {
     if (event.type === 'reset' && chosen) void choose(chosen);
     if (event.type !== 'price_posted') return;

@@ -30,6 +30,7 @@ function facts(work: Workload, bill: Bill): HTMLElement {
     fact('Cost so far', money(work.cost_udollar ?? billed)),
     fact('Rate now', rate(work.rate_udollar_per_hour)),
     fact('Limit per unit', rate(work.limit_udollar_per_hour)),
+    work.tier ? fact('Tier', work.tier, work.tight ? 'from headroom' : '') : null,
     fact('Size', `${work.nodes ?? 1} node${work.nodes === 1 ? '' : 's'}`, `${milli(work.units_milli)} units`),
     fact('Ran', span, `attempt ${work.attempt ?? 1}`),
     fact('Kind', work.kind || 'preemptible', work.project));
