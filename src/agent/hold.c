@@ -2,6 +2,7 @@
 #include "agent/hold.h"
 
 #include "agent/hold_internal.h"
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "node/file.h"
@@ -61,6 +62,7 @@ int hold_send(int socket, const int *descriptors, size_t count)
                              .msg_control = control,
                              .msg_controllen = CMSG_SPACE(size)};
     struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    CHECK(head);
     *head = (struct cmsghdr){
         .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(size)};
     memcpy(CMSG_DATA(head), descriptors, size);

@@ -130,7 +130,7 @@ static int find_address(struct cli *cli, struct str *ret, struct str *ret_id)
 int command_ssh(struct cli *cli)
 {
     static const char *const fixed[] = {"ssh", "-o", "StrictHostKeyChecking=accept-new"};
-    struct str address, id;
+    struct str address = {0}, id = {0};
     int code = find_address(cli, &address, &id);
     if (code)
         return code;

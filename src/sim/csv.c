@@ -134,7 +134,7 @@ static int header_read(struct csv *c, struct error *err)
         line = (struct str){line.data + 3, line.size - 3};
     bool more = true;
     for (size_t field = 0; more; field++) {
-        struct str name;
+        struct str name = {0};
         int status = field_take(c, &line, &name, &more, err);
         if (status)
             return status;

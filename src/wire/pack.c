@@ -78,7 +78,7 @@ static int unpack_list(const struct field *f, struct unpack *in, struct arena *a
     bool map = f->type == FIELD_MAP;
     size_t count = unpack_count(in, map ? 2 : 1);
     size_t size = map ? sizeof(struct record_pair) : list_item_size(f);
-    struct field item = {.type = f->item, .record = f->record};
+    struct field item = {.name = f->name, .type = f->item, .record = f->record};
     if (count == 0)
         return 0;
     char *items = arena_alloc(arena, count * size);

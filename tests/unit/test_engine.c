@@ -27,7 +27,7 @@ static void test_a_workload_runs_and_finishes(void **state)
     world_init(&w);
     engine_id node = node_add(&w, "n1", "r1");
     engine_id id = submit(&w, (struct want){.nodes = 1, .cores = 2, .limit = 100000, .name = "hello"});
-    struct engine_event event;
+    struct engine_event event = {0};
     assert_int_equal(events(&w, ENGINE_EVENT_WORKLOAD_SUBMITTED, &event), 1);
     assert_int_equal(event.command, 0);
     assert_int_equal(events(&w, ENGINE_EVENT_WORKLOAD_ASSIGNED, NULL), 1);
@@ -69,7 +69,7 @@ static void test_a_higher_bid_takes_the_place(void **state)
     engine_id low = gang(&w, 0);
     w.now += 5000;
     engine_id high = submit(&w, (struct want){.nodes = 2, .cores = 4, .limit = 900000});
-    struct engine_event event;
+    struct engine_event event = {0};
     assert_int_equal(events(&w, ENGINE_EVENT_WORKLOAD_PREEMPTING, &event), 1);
     assert_int_equal(event.reason, REASON_PREEMPTED);
     assert_int_equal(event.deadline, w.now + 1000);
@@ -140,7 +140,7 @@ static void test_a_failure_ends_its_gang(void **state)
     assert_int_equal(v->exit_code, 3);
     assert_int_equal(v->exit_rank, 1);
     assert_true(str_is(v->last_lines, "the last line\n"));
-    struct engine_event event;
+    struct engine_event event = {0};
     assert_int_equal(events(&w, ENGINE_EVENT_WORKLOAD_FAILED, &event), 1);
     assert_int_equal(event.exit_code, 3);
     assert_true(str_is(event.text, "the last line\n"));
@@ -156,7 +156,7 @@ static void test_a_failure_is_tried_again_as_often_as_asked(void **state)
     ended(&w, id, 1, 3);
     ended(&w, id, 0, 0);
     const struct engine_workload *v = look(&w, id);
-    struct engine_event event;
+    struct engine_event event = {0};
     assert_int_equal(events(&w, ENGINE_EVENT_WORKLOAD_WAITING, &event), 1);
     assert_int_equal(event.reason, REASON_RETRY);
     assert_true(str_is(event.text, "the last line\n"));
@@ -227,7 +227,7 @@ static void test_a_lost_node_takes_its_gangs_along(void **state)
     tick(&w);
     struct engine_command lost = {.type = ENGINE_NODE_LOST_SET, .on_node = {.node = 2, .last_contact = last_contact}};
     apply_one(&w, lost);
-    struct engine_event event;
+    struct engine_event event = {0};
     assert_int_equal(events(&w, ENGINE_EVENT_NODE_LOST, NULL), 1);
     assert_true(events(&w, ENGINE_EVENT_CHARGED, &event) > 0); /* the last line takes back what came after */
     assert_int_equal(event.charge, CHARGE_REFUND);
@@ -532,7 +532,7 @@ static void test_the_ended_leave_in_order(void **state)
     assert_int_equal(engine_workload_before(w.e, 0, 0, WORKLOAD_STATES_LIVE)->id, ids[3]);
     assert_null(engine_workload_before(w.e, ids[3], 0, WORKLOAD_STATES_LIVE));
     assert_null(engine_workload_before(w.e, 0, 2, ~0u));
-    struct engine_event event;
+    struct engine_event event = {0};
     for (int i = 2; i >= 0; i--) {
         time_ms due = look(&w, ids[i])->ended + HOUR_MS;
         assert_int_equal(engine_deadline(w.e), (due + 999) / 1000 * 1000);

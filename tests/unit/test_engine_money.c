@@ -203,7 +203,7 @@ static void test_budgets_are_told_once(void **state)
 {
     (void)state;
     struct world w;
-    struct engine_event event;
+    struct engine_event event = {0};
     size_t seen = 0;
     world_init(&w);
     struct engine_command settings[] = {setting(SETTING_MINIMUM_RUN_MS, 0), setting(SETTING_TICK_MS, 1000), setting(SETTING_RAMP_PERMILLE, 1000)};

@@ -356,7 +356,7 @@ static void test_a_subscription_holds_room_for_tight_starts(void **state)
     (void)state;
     struct world w, copy = {0};
     struct engine_choice choice;
-    struct engine_event event;
+    struct engine_event event = {0};
     world_init(&w);
     node_add(&w, "n0", "r0");
     node_add(&w, "n1", "r0");
@@ -402,7 +402,7 @@ static void test_what_a_subscription_pays(void **state)
 {
     (void)state;
     struct world w;
-    struct engine_event event;
+    struct engine_event event = {0};
     udollar charged = 0;
     bool unpaid = false;
     world_init(&w);
