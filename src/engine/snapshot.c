@@ -10,6 +10,7 @@ struct codec {
     struct unpack *in;
     struct arena arena; /* of lists that are read */
     uint64_t format;
+    bool reserving; /* with reservations, names of keys and failures: format 2 was written without them and with them */
 };
 
 static void code_i64(struct codec *c, int64_t *value)
@@ -194,7 +195,7 @@ static void code_key(struct codec *c, struct key *k)
     code_i64(c, &v->expires);
     code_bool(c, &v->revoked);
     code_i64(c, &v->revoked_at);
-    if (c->format >= 3)
+    if (c->reserving)
         code_str(c, &v->name);
 }
 
@@ -526,11 +527,12 @@ static void code_workload(struct codec *c, struct workload *w)
         return;
     code_bool(c, &w->view.instance);
     code_bool(c, &w->view.paused);
-    if (c->format >= 3) {
+    if (c->reserving) {
         code_u32(c, &w->failures);
         code_ref(c, &w->view.reservation, 0, c->e->reservation_count);
-        code_bool(c, &w->view.due);
     }
+    if (c->format >= 3)
+        code_bool(c, &w->view.due);
     if (c->format >= 4) {
         code_u32(c, &w->view.nodes_most);
         code_i64(c, &w->view.asked_gpu_milli);
@@ -648,7 +650,7 @@ static void code_state(struct codec *c)
     code_keys(c);
     if (c->format >= 2)
         code_objects(c);
-    if (c->format >= 3)
+    if (c->reserving)
         code_reservations(c);
     code_workloads(c);
     code_ended(c);
@@ -661,7 +663,7 @@ void engine_snapshot(const struct engine *e, struct buf *out)
 {
     pack_u64(out, ENGINE_FORMAT);
     /* Writing changes nothing: the codec has one shape for both ways. */
-    struct codec c = {.out = out, .format = ENGINE_FORMAT};
+    struct codec c = {.out = out, .format = ENGINE_FORMAT, .reserving = true};
     memcpy(&c.e, &e, sizeof e);
     code_state(&c);
     market_snapshot(e->market, out);
@@ -681,12 +683,9 @@ static void asked_restore(struct engine *e)
     }
 }
 
-struct engine *engine_restore(struct unpack *in)
+static struct engine *restore(struct unpack *in, uint64_t format, bool reserving)
 {
-    uint64_t format = unpack_u64(in);
-    if (format < 1 || format > ENGINE_FORMAT)
-        return NULL;
-    struct codec c = {.e = engine_new(0), .in = in, .format = format};
+    struct codec c = {.e = engine_new(0), .in = in, .format = format, .reserving = reserving};
     code_state(&c);
     arena_fini(&c.arena);
     market_free(c.e->market);
@@ -699,4 +698,18 @@ struct engine *engine_restore(struct unpack *in)
         asked_restore(c.e);
     engine_budgets_restore(c.e);
     return c.e;
+}
+
+struct engine *engine_restore(struct unpack *in)
+{
+    uint64_t format = unpack_u64(in);
+    if (format < 1 || format > ENGINE_FORMAT)
+        return NULL;
+    struct unpack again = *in;
+    struct engine *e = restore(in, format, format >= 3);
+    if (e == NULL && format == 2) {
+        *in = again;
+        e = restore(in, format, true);
+    }
+    return e;
 }

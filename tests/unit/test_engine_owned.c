@@ -646,6 +646,19 @@ static void test_an_older_snapshot_is_read(void **state)
     engine_free(e);
 }
 
+/* Format 2 was written with reservations, too, before its number changed: a node of a quarter core, one workload going there and
+ * one that waits. */
+static void test_an_older_snapshot_with_reservations_is_read(void **state)
+{
+    (void)state;
+    struct engine *e = engine_kept("TEST_SNAPSHOT_2_RESERVING");
+    engine_check(e);
+    assert_int_equal(engine_workload(e, 1)->state, WORKLOAD_ASSIGNED);
+    assert_int_equal(engine_workload(e, 2)->state, WORKLOAD_WAITING);
+    assert_int_equal(engine_quota_used(e, 1, ENGINE_QUOTA_BIDS, (struct str){0}), 2000);
+    engine_free(e);
+}
+
 /* A volume of 60 GB, an instance of two cores on cpu-4, a task of three there or four on cpu-8, a reservation: as
  * format 3 wrote them, which knew nothing of quotas. They count as if they were asked for today. */
 static void test_quotas_count_what_an_older_snapshot_has(void **state)
@@ -687,6 +700,7 @@ int main(void)
         cmocka_unit_test(test_quotas_of_every_kind),
         cmocka_unit_test(test_quotas_and_burnt_names_outlive_a_restart),
         cmocka_unit_test(test_an_older_snapshot_is_read),
+        cmocka_unit_test(test_an_older_snapshot_with_reservations_is_read),
         cmocka_unit_test(test_quotas_count_what_an_older_snapshot_has),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
