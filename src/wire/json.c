@@ -514,6 +514,8 @@ static bool parse_value(struct json_scan *s, struct json_value *ret, unsigned de
 
 int json_parse(struct str text, struct arena *arena, struct json_value *ret, struct error *err)
 {
+    if (text.data == NULL)
+        text = STR("");
     struct json_scan s = {text.data, text.data + text.size, arena, NULL};
     bool ok = parse_value(&s, ret, 0);
     json_skip_space(&s);
