@@ -64,6 +64,7 @@ struct agent {
     bool own_mounts;
     bool guests; /* it hands out machines … */
     char storage[HOLD_PATH_MAX]; /* … whose disks lie here */
+    bool sweeps_network; /* a job takes down the bridge of machines that have ended */
     time_ms disks_at_ms; /* boot clock: when it next asks which of them may go */
     int data_lock;
 
@@ -171,10 +172,9 @@ void guest_describe(const struct replica *r, struct arena *arena, struct hold_gu
 struct str guest_address(const struct replica *r, struct arena *arena);
 /* Tells it to leave as the server says: on with its notice, or off at once. */
 void guest_stop(struct replica *r);
-/* Starts a job now and then that deletes disks nobody will want again. */
+/* Starts jobs: now and then one that deletes disks nobody will want again, and one that takes down the node's bridge
+ * while no machine runs. */
 void guests_sweep(struct agent *a);
-/* Nobody hangs on the node's bridge any more: it goes. Any thread. */
-void guests_network_sweep(uint32_t first_user);
 
 /* ---- reconcile.c ---- */
 

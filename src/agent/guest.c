@@ -120,12 +120,53 @@ void guest_address_find(struct replica *r)
         r->host = (uint32_t)host;
 }
 
-void guests_network_sweep(uint32_t first_user)
-{
+/* ---- the bridge, once nobody is on it ---- */
+
+struct network_job {
+    struct job job;
+    struct agent *agent;
     char bridge[16];
-    snprintf(bridge, sizeof bridge, "tsr%u", subnet(first_user) % 100000);
-    for (int i = 0; i < BRIDGE_TRIES && !guest_bridge_remove(bridge); i++)
+};
+
+static void run_network(struct job *job, struct http_client *client)
+{
+    struct network_job *p = CONTAINER_OF(job, struct network_job, job);
+    (void)client;
+    for (int i = 0; i < BRIDGE_TRIES && !guest_bridge_remove(p->bridge); i++)
         usleep(BRIDGE_WAIT_US); /* links go a moment after their machines */
+}
+
+static void done_network(struct job *job)
+{
+    struct network_job *p = CONTAINER_OF(job, struct network_job, job);
+    p->agent->sweeps_network = false;
+    xfree(p);
+}
+
+static bool machine_runs(const struct agent *a)
+{
+    LIST_EACH(item, &a->replicas)
+    {
+        const struct replica *r = CONTAINER_OF(item, struct replica, link);
+        if (r->host && (r->state == REPLICA_FETCHING || r->state == REPLICA_READY || r->state == REPLICA_HELD))
+            return true;
+    }
+    return false;
+}
+
+static void network_sweep(struct agent *a)
+{
+    char bridge[16], path[64];
+    snprintf(bridge, sizeof bridge, "tsr%u", subnet(a->users.first) % 100000);
+    snprintf(path, sizeof path, "/sys/class/net/%s", bridge);
+    if (a->sweeps_network || machine_runs(a) || access(path, F_OK) < 0)
+        return;
+    struct network_job *p = xcalloc(1, sizeof *p);
+    p->job = (struct job){.run = run_network, .done = done_network};
+    p->agent = a;
+    memcpy(p->bridge, bridge, sizeof bridge);
+    a->sweeps_network = true;
+    worker_give(a->files, &p->job);
 }
 
 /* ---- what its holder is told ---- */
@@ -290,6 +331,8 @@ static void done_sweep(struct job *job)
 
 void guests_sweep(struct agent *a)
 {
+    if (a->guests)
+        network_sweep(a);
     if (!a->guests || !a->registered || now_ms() < a->disks_at_ms)
         return;
     a->disks_at_ms = now_ms() + SWEEP_MS;

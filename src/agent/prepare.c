@@ -163,8 +163,6 @@ static void run_remove(struct job *job, struct http_client *client)
     (void)client;
     if (folder_remove(p->folder, &err))
         log_warning("%s", err.text);
-    if (p->agent->guests)
-        guests_network_sweep(p->agent->users.first);
     fetch_sweep(p->agent->data);
 }
 
