@@ -307,8 +307,10 @@ static int hook_lane(struct api_delivery *d, const struct hook *hook, struct err
     }
     pthread_mutex_lock(&d->lock);
     lane->there = true;
-    if (!lane->ready)
+    if (!lane->ready) {
         lane_fill(lane, hook);
+        pthread_cond_broadcast(&d->changed); /* what waited at the last stop may be due, with nothing new beside it */
+    }
     pthread_mutex_unlock(&d->lock);
     if (!known)
         lane_show(d, lane);
