@@ -186,25 +186,25 @@ static struct market_amounts amounts_of(const struct market_amounts *node, int64
                                    mul_div_floor(node->memory_mib, units_milli, all), mul_div_floor(node->disk_mib, units_milli, all)};
 }
 
-/* Whole units that could be held there for the tier, at most `most`. */
+/* Whole units that could be held there for the tier, at most `most`; a node of less than one is held whole. */
 static int64_t node_spare(const struct market *m, uint32_t node, uint32_t tier, int64_t most)
 {
     const struct node *n = &m->nodes[node];
-    if (!node_usable(n) || claims_stand_on(m, node))
+    int64_t step = MIN(node_units(n), 1000);
+    if (!node_usable(n) || claims_stand_on(m, node) || step == 0)
         return 0;
     struct look k = {.m = m, .node = node, .leaves = TIME_NEVER};
     struct room r = n->room;
     if (!take_holds(&k, tier, &r))
         return 0;
-    int64_t units = MIN(r.units, most) / 1000 * 1000;
-    struct hold hold = {.units_milli = units};
-    for (; hold.units_milli > 0; hold.units_milli -= 1000) {
+    struct hold hold = {.units_milli = MIN(r.units, most) / step * step};
+    for (; hold.units_milli > 0; hold.units_milli -= step) {
         struct room with = r;
         hold.amounts = amounts_of(&n->spec.amounts, hold.units_milli);
         if (take_hold(&with, &hold))
             break;
     }
-    return hold.units_milli;
+    return MAX(hold.units_milli, 0);
 }
 
 struct ground_of_hold { /* a node that could hold something */
