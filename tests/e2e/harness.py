@@ -117,13 +117,13 @@ class Cluster:
 
     def remove_groups(self):
         """The cgroups of holders that were killed: their agents would have removed them at the next start."""
-        for installation in self.folder.glob("agent-*/installation"):
-            for home in pathlib.Path("/sys/fs/cgroup").glob(f"**/tessera-{installation.read_text().strip()}"):
-                for group in [*home.glob("hold-*"), home]:
-                    with contextlib.suppress(OSError):
-                        (group / "cgroup.kill").write_text("1")
-                    with contextlib.suppress(OSError):
-                        group.rmdir()
+        ours = {f"tessera-{installation.read_text().strip()}" for installation in self.folder.glob("agent-*/installation")}
+        homes = [pathlib.Path(folder, name) for folder, names, _ in os.walk("/sys/fs/cgroup") for name in ours.intersection(names)]
+        for group in [group for home in homes for group in (*home.glob("hold-*"), home)]:
+            with contextlib.suppress(OSError):
+                (group / "cgroup.kill").write_text("1")
+            with contextlib.suppress(OSError):
+                group.rmdir()
 
     # ---- processes
 
