@@ -707,7 +707,8 @@ struct engine *engine_restore(struct unpack *in)
         return NULL;
     struct unpack again = *in;
     struct engine *e = restore(in, format, format >= 3);
-    if (e == NULL && format == 2) {
+    if (format == 2 && (e == NULL || in->at != in->size)) {
+        engine_free(e);
         *in = again;
         e = restore(in, format, true);
     }
