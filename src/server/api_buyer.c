@@ -4,11 +4,11 @@
 #include "base/clock.h"
 #include "server/api_buyer_look.h"
 #include "server/api_internal.h"
+#include "server/core_thread.h"
 #include "server/file.h"
 #include "server/join_script.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <sys/random.h>
 
@@ -20,22 +20,13 @@
 
 struct api_buyer {
     struct api *api;
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool started, stopping, ended; /* ended: nobody answers any more */
-    bool look;                     /* something changed since the last pass */
-    bool done;                     /* what the thread asked of the core is answered */
-    struct http_client *client;    /* the one under way */
+    struct core_thread thread;
     struct book book; /* written under the lock: providers are added by routes, the rest is the thread's */
     char *path;
     /* of the thread alone */
-    struct core_read read;
-    struct core_call call;
     struct engine_command commands[COMMANDS_MOST];
     size_t command_count;
     bool refused; /* the last commands were not all taken */
-    void (*ask)(struct api_buyer *b, const struct core_view *view);
     struct arena arena; /* of one pass over a provider */
     struct provider *provider;
     struct order *order;
@@ -59,9 +50,9 @@ static int book_save_locked(struct api_buyer *b, struct error *err)
 
 static int book_save(struct api_buyer *b, struct error *err)
 {
-    pthread_mutex_lock(&b->lock);
+    pthread_mutex_lock(&b->thread.lock);
     int rc = book_save_locked(b, err);
-    pthread_mutex_unlock(&b->lock);
+    pthread_mutex_unlock(&b->thread.lock);
     return rc;
 }
 
@@ -84,58 +75,17 @@ static int book_load(struct api_buyer *b, struct error *err)
 
 /* ---- the core ---- */
 
-static void answered(struct api_buyer *b)
+static int core_read(struct api_buyer *b, void (*seen)(void *context, const struct core_view *view))
 {
-    pthread_mutex_lock(&b->lock);
-    b->done = true;
-    pthread_cond_signal(&b->changed);
-    pthread_mutex_unlock(&b->lock);
+    return core_thread_read(&b->thread, false, seen, b) ? 0 : -ECANCELED;
 }
 
-/* Asks the core and waits for its answer. A stop comes before the question or after it, so that the core is
- * there when it is asked. -ECANCELED: the server stops. */
-static int core_wait(struct api_buyer *b, void (*ask)(struct api_buyer *b))
+static void written(void *context, const struct core_answer *answer)
 {
-    pthread_mutex_lock(&b->lock);
-    if (b->stopping) {
-        pthread_mutex_unlock(&b->lock);
-        return -ECANCELED;
-    }
-    ask(b);
-    while (!b->done && !b->ended)
-        pthread_cond_wait(&b->changed, &b->lock);
-    bool goes_on = b->done && !b->stopping;
-    b->done = false;
-    pthread_mutex_unlock(&b->lock);
-    return goes_on ? 0 : -ECANCELED;
-}
-
-static void read_run(struct core_read *read, const struct core_view *view)
-{
-    struct api_buyer *b = CONTAINER_OF(read, struct api_buyer, read);
-    b->ask(b, view);
-    answered(b);
-}
-
-static void read_ask(struct api_buyer *b)
-{
-    b->read = (struct core_read){.run = read_run};
-    core_query(b->api->core, &b->read);
-}
-
-static void written(struct core_call *call, const struct core_answer *answer)
-{
-    struct api_buyer *b = CONTAINER_OF(call, struct api_buyer, call);
+    struct api_buyer *b = context;
     b->refused = answer->failed;
-    for (size_t i = 0; !answer->failed && i < call->count; i++)
+    for (size_t i = 0; !answer->failed && i < b->command_count; i++)
         b->refused |= answer->outcomes[i].code != ENGINE_OK;
-    answered(b);
-}
-
-static void write_ask(struct api_buyer *b)
-{
-    b->call = (struct core_call){.commands = b->commands, .count = b->command_count, .done = written};
-    core_push(b->api->core, &b->call);
 }
 
 static struct engine_command *command_add(struct api_buyer *b, enum engine_command_type type)
@@ -149,33 +99,33 @@ static struct engine_command *command_add(struct api_buyer *b, enum engine_comma
 static int commands_push(struct api_buyer *b)
 {
     b->refused = false;
-    int rc = b->command_count ? core_wait(b, write_ask) : 0;
+    bool goes_on = b->command_count == 0 || core_thread_write(&b->thread, b->commands, b->command_count, written, b);
     b->command_count = 0;
-    return rc < 0 ? rc : b->refused ? -EAGAIN : 0;
+    return !goes_on ? -ECANCELED : b->refused ? -EAGAIN : 0;
 }
 
-static void order_ask(struct api_buyer *b, const struct core_view *view)
+static void order_look(void *context, const struct core_view *view)
 {
+    struct api_buyer *b = context;
     bought_look(view->engine, b->order->name, &b->seen);
 }
 
 static int order_see(struct api_buyer *b, struct order *o)
 {
     b->order = o;
-    b->ask = order_ask;
-    return core_wait(b, read_ask);
+    return core_read(b, order_look);
 }
 
-static void demand_ask(struct api_buyer *b, const struct core_view *view)
+static void demand_find(void *context, const struct core_view *view)
 {
+    struct api_buyer *b = context;
     demand_look(view, b->api->ids, &b->arena, &b->demand);
 }
 
 static int demand_see(struct api_buyer *b, const struct provider *p)
 {
     b->demand.plan = (struct plan){&b->offers, str_from(p->name), p->margin_permille};
-    b->ask = demand_ask;
-    return core_wait(b, read_ask);
+    return core_read(b, demand_find);
 }
 
 /* ---- the node of an order ---- */
@@ -237,37 +187,37 @@ static int script_make(struct api_buyer *b, const struct order *o, const char *t
 
 static int order_fid_set(struct api_buyer *b, struct order *o, struct str fid, struct error *err)
 {
-    pthread_mutex_lock(&b->lock);
+    pthread_mutex_lock(&b->thread.lock);
     snprintf(o->bid, sizeof o->bid, "%.*s", STR_ARGS(fid));
     o->state = ORDER_PLACED;
     o->busy = o->heard = clock_monotonic_ms();
     int rc = book_save_locked(b, err);
-    pthread_mutex_unlock(&b->lock);
+    pthread_mutex_unlock(&b->thread.lock);
     return rc;
 }
 
 static int order_end(struct api_buyer *b, struct order *o, struct error *err)
 {
-    pthread_mutex_lock(&b->lock);
+    pthread_mutex_lock(&b->thread.lock);
     o->state = ORDER_ENDING;
     int rc = book_save_locked(b, err);
-    pthread_mutex_unlock(&b->lock);
+    pthread_mutex_unlock(&b->thread.lock);
     return rc;
 }
 
 static void provider_rest(struct api_buyer *b, struct provider *p)
 {
-    pthread_mutex_lock(&b->lock);
+    pthread_mutex_lock(&b->thread.lock);
     p->rest = clock_monotonic_ms() + REST_MS;
-    pthread_mutex_unlock(&b->lock);
+    pthread_mutex_unlock(&b->thread.lock);
 }
 
 static int order_forget(struct api_buyer *b, struct provider *p, struct order *o, struct error *err)
 {
-    pthread_mutex_lock(&b->lock);
+    pthread_mutex_lock(&b->thread.lock);
     order_remove(p, (size_t)(o - p->orders));
     int rc = book_save_locked(b, err);
-    pthread_mutex_unlock(&b->lock);
+    pthread_mutex_unlock(&b->thread.lock);
     return rc;
 }
 
@@ -341,10 +291,10 @@ static int order_drained(struct api_buyer *b, struct order *o, bool drained, str
 {
     if (o->drained == drained)
         return 0;
-    pthread_mutex_lock(&b->lock);
+    pthread_mutex_lock(&b->thread.lock);
     o->drained = drained;
     int rc = book_save_locked(b, err);
-    pthread_mutex_unlock(&b->lock);
+    pthread_mutex_unlock(&b->thread.lock);
     return rc;
 }
 
@@ -370,9 +320,9 @@ static int order_ask_set(struct api_buyer *b, struct order *o)
 {
     const struct seller_offer *offer = offer_of(b, o);
     if (offer && offer->price >= 0) {
-        pthread_mutex_lock(&b->lock);
+        pthread_mutex_lock(&b->thread.lock);
         o->price = MIN(offer->price, o->limit); /* nobody pays more than the limit */
-        pthread_mutex_unlock(&b->lock);
+        pthread_mutex_unlock(&b->thread.lock);
     }
     if (!b->seen.up || b->seen.ask == order_cost(o))
         return 0;
@@ -423,9 +373,9 @@ static int order_pass(struct api_buyer *b, struct provider *p, struct order *o, 
         rc = order_see(b, o);
     if (rc < 0)
         return rc;
-    pthread_mutex_lock(&b->lock);
+    pthread_mutex_lock(&b->thread.lock);
     snprintf(o->status, sizeof o->status, "%s", o->state == ORDER_ENDING ? "ending" : words[bid.status]);
-    pthread_mutex_unlock(&b->lock);
+    pthread_mutex_unlock(&b->thread.lock);
     bool there = bid.status != SELLER_NONE && bid.status != SELLER_ENDED;
     if (o->state != ORDER_ENDING && p->leaving)
         rc = order_end(b, o, err);
@@ -461,10 +411,10 @@ static int order_value(struct api_buyer *b, struct order *o, udollar limit, stru
     int rc = seller_bid_limit(&b->seller, str_from(o->bid), limit, err);
     if (rc < 0)
         return rc;
-    pthread_mutex_lock(&b->lock);
+    pthread_mutex_lock(&b->thread.lock);
     o->limit = limit;
     rc = book_save_locked(b, err);
-    pthread_mutex_unlock(&b->lock);
+    pthread_mutex_unlock(&b->thread.lock);
     return rc;
 }
 
@@ -473,7 +423,7 @@ static int order_new(struct api_buyer *b, struct provider *p, const struct selle
     uint64_t random;
     if (getrandom(&random, sizeof random, 0) != sizeof random)
         return error_set(err, -EIO, "the system gives no randomness");
-    pthread_mutex_lock(&b->lock);
+    pthread_mutex_lock(&b->thread.lock);
     struct order *o = &p->orders[p->order_count++];
     *o = (struct order){.limit = limit, .price = MIN(MAX(offer->price, 0), limit), .units_milli = seller_offer_units(offer), .cores = offer->cores,
                         .gpus = offer->gpus, .memory_mib = plan_memory_mib(offer), .disk_mib = offer->disk_gb * 1024, .created = clock_wall_ms()};
@@ -488,7 +438,7 @@ static int order_new(struct api_buyer *b, struct provider *p, const struct selle
     int rc = book_save_locked(b, err);
     if (rc < 0)
         p->order_count--;
-    pthread_mutex_unlock(&b->lock);
+    pthread_mutex_unlock(&b->thread.lock);
     if (rc == 0)
         rc = order_see(b, o);
     return rc < 0 ? rc : order_place(b, p, o, err);
@@ -547,17 +497,17 @@ static int seller_known(struct api_buyer *b, struct provider *p, struct error *e
     rc = seller_ssh_key(&b->seller, STR("tessera-buyer"), &key, err);
     if (rc < 0)
         return rc;
-    pthread_mutex_lock(&b->lock);
+    pthread_mutex_lock(&b->thread.lock);
     snprintf(p->project, sizeof p->project, "%.*s", STR_ARGS(project));
     snprintf(p->ssh_key, sizeof p->ssh_key, "%.*s", STR_ARGS(key));
     rc = book_save_locked(b, err);
-    pthread_mutex_unlock(&b->lock);
+    pthread_mutex_unlock(&b->thread.lock);
     return rc;
 }
 
 static int seller_pass(struct api_buyer *b, struct provider *p, struct error *err)
 {
-    b->seller = (struct seller){b->client, str_from(p->project), &b->arena};
+    b->seller = (struct seller){b->thread.client, str_from(p->project), &b->arena};
     int rc = seller_known(b, p, err);
     b->seller.project = str_from(p->project);
     if (rc == 0)
@@ -576,29 +526,19 @@ static int seller_pass(struct api_buyer *b, struct provider *p, struct error *er
     return rc < 0 ? rc : buy(b, p, err);
 }
 
-/* Makes the one that runs known, so that a stop can end it. False: the server stops. */
-static bool client_show(struct api_buyer *b, struct http_client *client)
-{
-    pthread_mutex_lock(&b->lock);
-    bool stopping = b->stopping;
-    b->client = client;
-    pthread_mutex_unlock(&b->lock);
-    return !stopping;
-}
-
 static void problem_set(struct api_buyer *b, struct provider *p, const struct error *err)
 {
     if (err && strcmp(p->problem, err->text) != 0)
         log_warning("provider %s: %s", p->name, err->text);
-    pthread_mutex_lock(&b->lock);
+    pthread_mutex_lock(&b->thread.lock);
     snprintf(p->problem, sizeof p->problem, "%s", err ? err->text : "");
-    pthread_mutex_unlock(&b->lock);
+    pthread_mutex_unlock(&b->thread.lock);
 }
 
 static void provider_gone(struct api_buyer *b, struct provider *p)
 {
     struct error err = {0};
-    pthread_mutex_lock(&b->lock);
+    pthread_mutex_lock(&b->thread.lock);
     size_t at = 0;
     while (b->book.providers[at] != p)
         at++;
@@ -606,7 +546,7 @@ static void provider_gone(struct api_buyer *b, struct provider *p)
     memmove(&b->book.providers[at], &b->book.providers[at + 1], (b->book.count - at) * sizeof *b->book.providers);
     if (book_save_locked(b, &err) < 0)
         log_error("%s", err.text);
-    pthread_mutex_unlock(&b->lock);
+    pthread_mutex_unlock(&b->thread.lock);
     log_info("provider %s is forgotten", p->name);
     explicit_bzero(p->key, sizeof p->key);
     xfree(p);
@@ -631,8 +571,8 @@ static bool provider_pass(struct api_buyer *b, struct provider *p)
                                                 .connect_timeout_ms = CONNECT_TIMEOUT_MS};
     int rc = http_client_new(&client, &options, &err);
     if (rc == 0)
-        rc = client_show(b, client) ? seller_pass(b, p, &err) : -ECANCELED;
-    bool goes_on = client_show(b, NULL);
+        rc = core_thread_call(&b->thread, client) ? seller_pass(b, p, &err) : -ECANCELED;
+    bool goes_on = core_thread_call(&b->thread, NULL);
     http_client_free(client);
     if (goes_on && rc != -ECANCELED)
         problem_set(b, p, rc < 0 && err.text[0] ? &err : NULL);
@@ -644,45 +584,30 @@ static bool provider_pass(struct api_buyer *b, struct provider *p)
 static bool pass(struct api_buyer *b)
 {
     for (size_t i = BOOK_PROVIDERS_MOST; i > 0; i--) {
-        pthread_mutex_lock(&b->lock);
+        pthread_mutex_lock(&b->thread.lock);
         b->provider = i <= b->book.count ? b->book.providers[i - 1] : NULL;
-        pthread_mutex_unlock(&b->lock);
+        pthread_mutex_unlock(&b->thread.lock);
         if (b->provider && !provider_pass(b, b->provider))
             return false;
     }
     return true;
 }
 
-/* The shortest span of those that have something to look after; 0: nobody has. */
-static time_ms poll_span(const struct api_buyer *b)
+/* The shortest span of those that have something to look after. */
+static time_ms poll_span(struct api_buyer *b)
 {
-    time_ms span = 0;
+    time_ms span = TIME_NEVER;
+    pthread_mutex_lock(&b->thread.lock);
     for (size_t i = 0; i < b->book.count; i++)
-        span = span ? MIN(span, b->book.providers[i]->poll_ms) : b->book.providers[i]->poll_ms;
+        span = MIN(span, b->book.providers[i]->poll_ms);
+    pthread_mutex_unlock(&b->thread.lock);
     return span;
-}
-
-/* False: the server stops. */
-static bool change_wait(struct api_buyer *b)
-{
-    struct timespec until;
-    int rc = 0;
-    pthread_mutex_lock(&b->lock);
-    time_ms span = poll_span(b), at = clock_monotonic_ms() + span;
-    until = (struct timespec){.tv_sec = at / 1000, .tv_nsec = at % 1000 * 1000000};
-    while (!b->look && !b->stopping && rc == 0)
-        rc = span ? pthread_cond_timedwait(&b->changed, &b->lock, &until) : pthread_cond_wait(&b->changed, &b->lock);
-    b->look = false;
-    bool goes_on = !b->stopping;
-    pthread_mutex_unlock(&b->lock);
-    return goes_on;
 }
 
 static void *buyer_main(void *context)
 {
     struct api_buyer *b = context;
-    pthread_setname_np(pthread_self(), "buyer");
-    while (change_wait(b) && pass(b))
+    while (core_thread_sleep(&b->thread, poll_span(b)) && pass(b))
         ;
     return NULL;
 }
@@ -690,20 +615,11 @@ static void *buyer_main(void *context)
 int api_buyer_new(struct api_buyer **ret, struct api *api, struct error *err)
 {
     struct api_buyer *b = *ret = xcalloc(1, sizeof *b);
-    pthread_condattr_t attributes;
     b->api = api;
     b->path = data_path(core_data(api->core), "providers.json");
-    pthread_mutex_init(&b->lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&b->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    core_thread_init(&b->thread, api->core);
     int rc = book_load(b, err);
-    if (rc < 0)
-        return rc;
-    rc = pthread_create(&b->thread, NULL, buyer_main, b);
-    b->started = rc == 0;
-    return rc == 0 ? 0 : error_set(err, -rc, "no thread: %s", strerror(rc));
+    return rc < 0 ? rc : core_thread_start(&b->thread, "buyer", buyer_main, b, err);
 }
 
 /* Nodes that come and go are what it waits for; what waits is seen in time by its polls. */
@@ -712,39 +628,21 @@ void api_buyer_commit(struct api_buyer *b, const struct core_commit *commit)
     bool changed = false;
     for (size_t i = 0; i < commit->result->event_count; i++)
         changed |= commit->result->events[i].type == ENGINE_EVENT_NODE_LOST;
-    if (!changed)
-        return;
-    pthread_mutex_lock(&b->lock);
-    b->look = b->book.count > 0;
-    pthread_cond_signal(&b->changed);
-    pthread_mutex_unlock(&b->lock);
+    if (changed)
+        core_thread_wake(&b->thread);
 }
 
 void api_buyer_stop(struct api_buyer *b)
 {
-    if (b == NULL)
-        return;
-    pthread_mutex_lock(&b->lock);
-    b->stopping = true;
-    if (b->client)
-        http_client_abort(b->client);
-    pthread_cond_signal(&b->changed);
-    pthread_mutex_unlock(&b->lock);
+    if (b)
+        core_thread_stop(&b->thread);
 }
 
 void api_buyer_free(struct api_buyer *b)
 {
     if (b == NULL)
         return;
-    api_buyer_stop(b);
-    pthread_mutex_lock(&b->lock);
-    b->ended = true;
-    pthread_cond_signal(&b->changed);
-    pthread_mutex_unlock(&b->lock);
-    if (b->started)
-        pthread_join(b->thread, NULL);
-    pthread_cond_destroy(&b->changed);
-    pthread_mutex_destroy(&b->lock);
+    core_thread_fini(&b->thread);
     arena_fini(&b->arena);
     book_fini(&b->book);
     xfree(b->path);
@@ -756,7 +654,7 @@ void api_buyer_free(struct api_buyer *b)
 int api_buyer_add(struct api_buyer *b, struct provider *p, struct error *err)
 {
     int rc = 0;
-    pthread_mutex_lock(&b->lock);
+    pthread_mutex_lock(&b->thread.lock);
     if (book_find(&b->book, str_from(p->name)))
         rc = error_set(err, -EEXIST, "name: there is a provider of this name");
     else if (b->book.count == BOOK_PROVIDERS_MOST)
@@ -766,30 +664,30 @@ int api_buyer_add(struct api_buyer *b, struct provider *p, struct error *err)
         rc = book_save_locked(b, err);
         b->book.count -= rc < 0;
     }
-    b->look = true;
-    pthread_cond_signal(&b->changed);
-    pthread_mutex_unlock(&b->lock);
+    b->thread.look = true;
+    pthread_cond_broadcast(&b->thread.changed);
+    pthread_mutex_unlock(&b->thread.lock);
     return rc;
 }
 
 int api_buyer_remove(struct api_buyer *b, struct str name, struct error *err)
 {
-    pthread_mutex_lock(&b->lock);
+    pthread_mutex_lock(&b->thread.lock);
     struct provider *p = book_find(&b->book, name);
     int rc = p ? 0 : error_set(err, -ENOENT, "no such provider");
     if (p) {
         p->leaving = true;
         rc = book_save_locked(b, err);
     }
-    b->look = true;
-    pthread_cond_signal(&b->changed);
-    pthread_mutex_unlock(&b->lock);
+    b->thread.look = true;
+    pthread_cond_broadcast(&b->thread.changed);
+    pthread_mutex_unlock(&b->thread.lock);
     return rc;
 }
 
 void api_buyer_look(struct api_buyer *b, void (*look)(void *context, const struct book *book), void *context)
 {
-    pthread_mutex_lock(&b->lock);
+    pthread_mutex_lock(&b->thread.lock);
     look(context, &b->book);
-    pthread_mutex_unlock(&b->lock);
+    pthread_mutex_unlock(&b->thread.lock);
 }

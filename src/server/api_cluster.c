@@ -1,30 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/api_cluster.h"
 
-#include "base/clock.h"
 #include "net/http_client.h"
 #include "records/kubeconfig.h"
 #include "server/api_internal.h"
+#include "server/core_thread.h"
 
 #include <errno.h>
-#include <pthread.h>
 
 #define PROBE_INTERVAL_MS 2000
 #define PROBE_TIMEOUT_MS 5000
 #define PROBE_ANSWER_MOST 65536
 
 struct api_clusters {
-    struct api *api;
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool started, stopping, ended; /* ended: nobody answers any more */
-    bool look;                     /* something changed since the last pass */
-    bool done;                     /* what the thread asked of the core is answered */
-    struct http_client *probe;     /* the one under way */
+    struct core_thread thread;
     /* of the thread alone */
-    struct core_read read;
-    struct core_call call;
     struct engine_command command;
     struct arena arena; /* of one step */
     struct step {
@@ -121,67 +111,23 @@ static bool probe_find(struct api_clusters *c, const struct engine *e)
     return false;
 }
 
-static void answered(struct api_clusters *c)
+static void step_see(void *context, const struct core_view *view)
 {
-    pthread_mutex_lock(&c->lock);
-    c->done = true;
-    pthread_cond_signal(&c->changed);
-    pthread_mutex_unlock(&c->lock);
-}
-
-static void step_read(struct core_read *read, const struct core_view *view)
-{
-    struct api_clusters *c = CONTAINER_OF(read, struct api_clusters, read);
+    struct api_clusters *c = context;
     if (!assign_find(c, view->engine))
         probe_find(c, view->engine);
-    answered(c);
 }
 
 /* ---- the thread ---- */
-
-/* Asks the core and waits for its answer. A stop comes before the question or after it, so that the
- * core is there when it is asked. False: the server stops. */
-static bool core_ask(struct api_clusters *c, void (*ask)(struct api_clusters *c))
-{
-    pthread_mutex_lock(&c->lock);
-    if (c->stopping) {
-        pthread_mutex_unlock(&c->lock);
-        return false;
-    }
-    ask(c);
-    while (!c->done && !c->ended)
-        pthread_cond_wait(&c->changed, &c->lock);
-    bool goes_on = c->done && !c->stopping;
-    c->done = false;
-    pthread_mutex_unlock(&c->lock);
-    return goes_on;
-}
-
-static void ask_step(struct api_clusters *c)
-{
-    c->read = (struct core_read){.run = step_read};
-    core_query(c->api->core, &c->read);
-}
 
 static bool step_next(struct api_clusters *c)
 {
     arena_clear(&c->arena);
     c->step = (struct step){0};
-    return core_ask(c, ask_step);
+    return core_thread_read(&c->thread, false, step_see, c);
 }
 
-static void step_written(struct core_call *call, const struct core_answer *answer)
-{
-    (void)answer; /* where somebody else was first, the next pass sees what is */
-    answered(CONTAINER_OF(call, struct api_clusters, call));
-}
-
-static void ask_write(struct api_clusters *c)
-{
-    c->call = (struct core_call){.commands = &c->command, .count = 1, .done = step_written};
-    core_push(c->api->core, &c->call);
-}
-
+/* Where somebody else was first, the next pass sees what is. */
 static bool step_write(struct api_clusters *c)
 {
     c->command = (struct engine_command){.type = ENGINE_OBJECT_PUT};
@@ -190,17 +136,7 @@ static bool step_write(struct api_clusters *c)
     c->command.object.revision = c->step.revision;
     c->command.object.name = c->step.name;
     c->command.object.body = object_pack(&object_control_plane_record, &c->step.body, &c->arena);
-    return core_ask(c, ask_write);
-}
-
-/* Makes the one that runs known, so that a stop can end it. */
-static bool probe_show(struct api_clusters *c, struct http_client *client)
-{
-    pthread_mutex_lock(&c->lock);
-    bool stopping = c->stopping;
-    c->probe = client;
-    pthread_mutex_unlock(&c->lock);
-    return !stopping;
+    return core_thread_write(&c->thread, &c->command, 1, NULL, NULL);
 }
 
 static int probe_open(struct api_clusters *c, struct http_client **ret, struct error *err)
@@ -219,10 +155,10 @@ static bool probe_ready(struct api_clusters *c)
     struct error err = {0};
     const struct http_call call = {.path = "/readyz", .timeout_ms = PROBE_TIMEOUT_MS, .body_limit = PROBE_ANSWER_MOST};
     int rc = probe_open(c, &client, &err);
-    if (rc == 0 && probe_show(c, client))
+    if (rc == 0 && core_thread_call(&c->thread, client))
         rc = http_client_call(client, &call, &reply, &err);
     bool ready = rc == 0 && reply.status == 200;
-    probe_show(c, NULL);
+    core_thread_call(&c->thread, NULL);
     if (rc < 0 && rc != -ECANCELED)
         log_debug("control plane %.*s is not ready: %s", STR_ARGS(c->step.name), err.text);
     http_reply_fini(&reply);
@@ -255,27 +191,10 @@ static bool pass(struct api_clusters *c)
     return false;
 }
 
-/* Until something changes, or it is time to ask again. False: the server stops. */
-static bool change_wait(struct api_clusters *c)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += PROBE_INTERVAL_MS / 1000;
-    pthread_mutex_lock(&c->lock);
-    int rc = 0;
-    while (!c->look && !c->stopping && rc == 0)
-        rc = c->waits ? pthread_cond_timedwait(&c->changed, &c->lock, &until) : pthread_cond_wait(&c->changed, &c->lock);
-    c->look = false;
-    bool goes_on = !c->stopping;
-    pthread_mutex_unlock(&c->lock);
-    return goes_on;
-}
-
 static void *clusters_main(void *context)
 {
     struct api_clusters *c = context;
-    pthread_setname_np(pthread_self(), "clusters");
-    while (change_wait(c) && pass(c))
+    while (core_thread_sleep(&c->thread, c->waits ? PROBE_INTERVAL_MS : TIME_NEVER) && pass(c))
         ;
     return NULL;
 }
@@ -283,17 +202,9 @@ static void *clusters_main(void *context)
 int api_clusters_new(struct api_clusters **ret, struct api *api, struct error *err)
 {
     struct api_clusters *c = *ret = xcalloc(1, sizeof *c);
-    pthread_condattr_t attributes;
-    c->api = api;
-    c->look = true; /* what waited at the last stop */
-    pthread_mutex_init(&c->lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&c->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
-    int rc = pthread_create(&c->thread, NULL, clusters_main, c);
-    c->started = rc == 0;
-    return rc == 0 ? 0 : error_set(err, -rc, "no thread: %s", strerror(rc));
+    core_thread_init(&c->thread, api->core);
+    c->thread.look = true; /* what waited at the last stop */
+    return core_thread_start(&c->thread, "clusters", clusters_main, c, err);
 }
 
 void api_clusters_commit(struct api_clusters *c, const struct core_commit *commit)
@@ -305,37 +216,20 @@ void api_clusters_commit(struct api_clusters *c, const struct core_commit *commi
                     event->type == ENGINE_EVENT_OBJECT_DELETED) &&
                    (event->state == OBJECT_CLUSTER || event->state == OBJECT_CONTROL_PLANE);
     }
-    if (!changed)
-        return;
-    pthread_mutex_lock(&c->lock);
-    c->look = true;
-    pthread_cond_signal(&c->changed);
-    pthread_mutex_unlock(&c->lock);
+    if (changed)
+        core_thread_wake(&c->thread);
 }
 
 void api_clusters_stop(struct api_clusters *c)
 {
-    pthread_mutex_lock(&c->lock);
-    c->stopping = true;
-    if (c->probe)
-        http_client_abort(c->probe);
-    pthread_cond_signal(&c->changed);
-    pthread_mutex_unlock(&c->lock);
+    core_thread_stop(&c->thread);
 }
 
 void api_clusters_free(struct api_clusters *c)
 {
     if (c == NULL)
         return;
-    api_clusters_stop(c);
-    pthread_mutex_lock(&c->lock);
-    c->ended = true;
-    pthread_cond_signal(&c->changed);
-    pthread_mutex_unlock(&c->lock);
-    if (c->started)
-        pthread_join(c->thread, NULL);
-    pthread_cond_destroy(&c->changed);
-    pthread_mutex_destroy(&c->lock);
+    core_thread_fini(&c->thread);
     arena_fini(&c->arena);
     xfree(c);
 }

@@ -8,6 +8,7 @@
 #include "records/object.h"
 #include "records/workload.h"
 #include "server/api_internal.h"
+#include "server/core_thread.h"
 #include "server/file.h"
 #include "server/mail.h"
 #include "server/webhook.h"
@@ -64,12 +65,9 @@ struct sender {
 
 struct api_delivery {
     struct api *api;
-    pthread_mutex_t lock; /* held for moments */
-    pthread_cond_t changed;
+    struct core_thread thread; /* the one that looks; the senders share its lock and its signal */
     pthread_mutex_t store; /* the outbox; taken before `lock` where both are */
     struct outbox *outbox;
-    pthread_t thread;
-    bool started, stopping, ended, look, done;
     struct sender senders[SENDERS];
     uint64_t types;   /* of events that somebody may want: bits of enum engine_event_type */
     atomic_bool idle; /* nobody wants anything: events need no look */
@@ -78,7 +76,6 @@ struct api_delivery {
     struct test *tests;
     size_t test_count, test_capacity;
     /* of the thread that looks */
-    struct core_read read;
     struct arena arena;
     struct found {
         struct hook *hooks;
@@ -196,17 +193,9 @@ static void recipients_read(struct api_delivery *d, const struct core_view *view
             f->recipients[i] = email_of(d, view, f->rows[i].workload);
 }
 
-static void answered(struct api_delivery *d)
+static void look_see(void *context, const struct core_view *view)
 {
-    pthread_mutex_lock(&d->lock);
-    d->done = true;
-    pthread_cond_broadcast(&d->changed);
-    pthread_mutex_unlock(&d->lock);
-}
-
-static void look_read(struct core_read *read, const struct core_view *view)
-{
-    struct api_delivery *d = CONTAINER_OF(read, struct api_delivery, read);
+    struct api_delivery *d = context;
     struct error err = {0};
     hooks_read(d, view->engine);
     d->found.failed = rows_read(d, view, &err) < 0;
@@ -214,27 +203,13 @@ static void look_read(struct core_read *read, const struct core_view *view)
         log_warning("deliveries wait: %s", err.text);
     else
         recipients_read(d, view);
-    answered(d);
 }
 
-/* Asks the core and waits for its answer; a stop comes before the question or after it, so that the core is
- * there when it is asked. False: the server stops. */
 static bool look_ask(struct api_delivery *d)
 {
     arena_clear(&d->arena);
     d->found = (struct found){0};
-    pthread_mutex_lock(&d->lock);
-    bool goes_on = !d->stopping;
-    if (goes_on) {
-        d->read = (struct core_read){.tables = true, .run = look_read};
-        core_query(d->api->core, &d->read);
-        while (!d->done && !d->ended)
-            pthread_cond_wait(&d->changed, &d->lock);
-        goes_on = d->done && !d->stopping;
-        d->done = false;
-    }
-    pthread_mutex_unlock(&d->lock);
-    return goes_on;
+    return core_thread_read(&d->thread, true, look_see, d);
 }
 
 /* ---- lanes ---- */
@@ -262,10 +237,10 @@ static struct lane *lane_new(const struct outbox_lane *row)
 
 static void lane_show(struct api_delivery *d, struct lane *lane)
 {
-    pthread_mutex_lock(&d->lock);
+    pthread_mutex_lock(&d->thread.lock);
     ARRAY_RESERVE(d->lanes, d->lane_count, d->lane_capacity);
     d->lanes[d->lane_count++] = lane;
-    pthread_mutex_unlock(&d->lock);
+    pthread_mutex_unlock(&d->thread.lock);
 }
 
 static void lane_fill(struct lane *lane, const struct hook *hook)
@@ -305,13 +280,13 @@ static int hook_lane(struct api_delivery *d, const struct hook *hook, struct err
             return r;
         lane = lane_new(&(struct outbox_lane){.id = hook->id});
     }
-    pthread_mutex_lock(&d->lock);
+    pthread_mutex_lock(&d->thread.lock);
     lane->there = true;
     if (!lane->ready) {
         lane_fill(lane, hook);
-        pthread_cond_broadcast(&d->changed); /* what waited at the last stop may be due, with nothing new beside it */
+        pthread_cond_broadcast(&d->thread.changed); /* what waited at the last stop may be due, with nothing new beside it */
     }
-    pthread_mutex_unlock(&d->lock);
+    pthread_mutex_unlock(&d->thread.lock);
     if (!known)
         lane_show(d, lane);
     return 0;
@@ -322,9 +297,9 @@ static int lane_remove(struct api_delivery *d, size_t index, struct error *err)
     struct lane *lane = d->lanes[index];
     if (lane->row.id == MAIL_LANE && lane->row.waiting)
         log_warning("%lld mails that waited are dropped: the server was started without --smtp", (long long)lane->row.waiting);
-    pthread_mutex_lock(&d->lock);
+    pthread_mutex_lock(&d->thread.lock);
     d->lanes[index] = d->lanes[--d->lane_count];
-    pthread_mutex_unlock(&d->lock);
+    pthread_mutex_unlock(&d->thread.lock);
     pthread_mutex_lock(&d->store);
     int r = outbox_lane_drop(d->outbox, lane->row.id, err);
     pthread_mutex_unlock(&d->store);
@@ -357,11 +332,11 @@ static bool lane_wants(struct api_delivery *d, struct lane *lane, const struct t
         return false;
     for (size_t i = 0; i < lane->hook.types.count; i++)
         wanted |= str_equal(types[i], row->type);
-    pthread_mutex_lock(&d->lock);
+    pthread_mutex_lock(&d->thread.lock);
     if (wanted && lane->row.waiting + lane->added >= OUTBOX_LANE_MOST)
         lane->full = true;
     wanted &= lane->row.disabled == 0 && !lane->full;
-    pthread_mutex_unlock(&d->lock);
+    pthread_mutex_unlock(&d->thread.lock);
     return wanted;
 }
 
@@ -439,11 +414,11 @@ static int found_put(struct api_delivery *d, const struct test *tests, size_t te
     if (r < 0)
         outbox_rollback(d->outbox);
     pthread_mutex_unlock(&d->store);
-    pthread_mutex_lock(&d->lock);
+    pthread_mutex_lock(&d->thread.lock);
     for (size_t i = 0; r == 0 && i < d->lane_count; i++)
         d->lanes[i]->row.waiting += d->lanes[i]->added;
-    pthread_cond_broadcast(&d->changed);
-    pthread_mutex_unlock(&d->lock);
+    pthread_cond_broadcast(&d->thread.changed);
+    pthread_mutex_unlock(&d->thread.lock);
     return r;
 }
 
@@ -453,7 +428,7 @@ static int full_give_up(struct api_delivery *d, struct error *err)
     int r = 0;
     for (size_t i = 0; r == 0 && i < d->lane_count; i++) {
         struct lane *lane = d->lanes[i];
-        pthread_mutex_lock(&d->lock);
+        pthread_mutex_lock(&d->thread.lock);
         bool full = lane->full && !lane->row.disabled;
         if (full) {
             lane->row.disabled = clock_wall_ms();
@@ -461,7 +436,7 @@ static int full_give_up(struct api_delivery *d, struct error *err)
             snprintf(lane->row.error, sizeof lane->row.error, "given up: more than %d deliveries waited", OUTBOX_LANE_MOST);
         }
         struct outbox_lane row = lane->row;
-        pthread_mutex_unlock(&d->lock);
+        pthread_mutex_unlock(&d->thread.lock);
         if (!full)
             continue;
         pthread_mutex_lock(&d->store);
@@ -475,15 +450,15 @@ static int full_give_up(struct api_delivery *d, struct error *err)
 
 static size_t tests_take(struct api_delivery *d, struct test **ret)
 {
-    pthread_mutex_lock(&d->lock);
+    pthread_mutex_lock(&d->thread.lock);
     size_t count = d->test_count;
     *ret = TAKE(d->tests);
     d->test_count = d->test_capacity = 0;
-    pthread_mutex_unlock(&d->lock);
+    pthread_mutex_unlock(&d->thread.lock);
     return count;
 }
 
-/* How long until the next look although nothing changed, -1: for good. False: the server stops. */
+/* How long until the next look although nothing changed. False: the server stops. */
 static bool look(struct api_delivery *d, time_ms *ret_wait)
 {
     struct error err = {0};
@@ -503,12 +478,12 @@ static bool look(struct api_delivery *d, time_ms *ret_wait)
         xfree(TAKE(tests));
         if (r < 0 && !d->found.failed)
             log_warning("deliveries wait: %s", err.text);
-        *ret_wait = r < 0 ? TROUBLE_MS : d->found.behind ? BEHIND_MS : -1;
+        *ret_wait = r < 0 ? TROUBLE_MS : d->found.behind ? BEHIND_MS : TIME_NEVER;
         if (r < 0)
             return true;
     } while (d->found.more && d->lane_count);
     if (d->lane_count == 0) {
-        *ret_wait = -1;
+        *ret_wait = TIME_NEVER;
         atomic_store(&d->idle, true);
     }
     return true;
@@ -520,25 +495,11 @@ static struct timespec monotonic_after(time_ms span)
     return (struct timespec){.tv_sec = due / 1000, .tv_nsec = due % 1000 * 1000000};
 }
 
-static bool look_wait(struct api_delivery *d, time_ms most)
-{
-    struct timespec until = monotonic_after(MAX(most, 0));
-    int rc = 0;
-    pthread_mutex_lock(&d->lock);
-    while (!d->look && !d->stopping && rc == 0)
-        rc = most >= 0 ? pthread_cond_timedwait(&d->changed, &d->lock, &until) : pthread_cond_wait(&d->changed, &d->lock);
-    d->look = false;
-    bool goes_on = !d->stopping;
-    pthread_mutex_unlock(&d->lock);
-    return goes_on;
-}
-
 static void *look_main(void *context)
 {
     struct api_delivery *d = context;
-    time_ms wait = -1;
-    pthread_setname_np(pthread_self(), "deliveries");
-    while (look_wait(d, wait) && look(d, &wait))
+    time_ms wait = TIME_NEVER;
+    while (core_thread_sleep(&d->thread, wait) && look(d, &wait))
         ;
     return NULL;
 }
@@ -580,27 +541,27 @@ static bool job_take(struct sender *s, struct job *ret)
 {
     struct api_delivery *d = s->d;
     time_ms wait;
-    pthread_mutex_lock(&d->lock);
+    pthread_mutex_lock(&d->thread.lock);
     struct lane *lane = NULL;
-    while (!d->stopping && (lane = lane_choose(d, clock_wall_ms(), &wait)) == NULL) {
+    while (!d->thread.stopping && (lane = lane_choose(d, clock_wall_ms(), &wait)) == NULL) {
         struct timespec until = monotonic_after(wait);
-        pthread_cond_timedwait(&d->changed, &d->lock, &until);
+        pthread_cond_timedwait(&d->thread.changed, &d->thread.lock, &until);
     }
-    bool goes_on = !d->stopping;
+    bool goes_on = !d->thread.stopping;
     if (goes_on) {
         lane->busy = true;
         *ret = (struct job){.row = lane->row, .url = arena_str(&s->arena, lane->hook.url), .secret = arena_str(&s->arena, lane->hook.secret)};
     }
-    pthread_mutex_unlock(&d->lock);
+    pthread_mutex_unlock(&d->thread.lock);
     return goes_on;
 }
 
 static bool client_show(struct sender *s, struct http_client *client)
 {
-    pthread_mutex_lock(&s->d->lock);
-    bool stopping = s->d->stopping;
+    pthread_mutex_lock(&s->d->thread.lock);
+    bool stopping = s->d->thread.stopping;
     s->client = client;
-    pthread_mutex_unlock(&s->d->lock);
+    pthread_mutex_unlock(&s->d->thread.lock);
     return !stopping;
 }
 
@@ -705,7 +666,7 @@ static void row_move(struct outbox_lane *row, enum verdict verdict, const char *
 /* The lane may be gone meanwhile. `empty`: nothing waits there after all. */
 static void job_show(struct api_delivery *d, const struct job *job, enum verdict verdict, bool empty)
 {
-    pthread_mutex_lock(&d->lock);
+    pthread_mutex_lock(&d->thread.lock);
     struct lane *lane = lane_find(d, job->row.id);
     if (lane) {
         int64_t waiting = job->row.disabled ? 0 : lane->row.waiting - (verdict == ARRIVED || verdict == REFUSED);
@@ -719,8 +680,8 @@ static void job_show(struct api_delivery *d, const struct job *job, enum verdict
         if (verdict == ARRIVED && str_is(job->item.type, WEBHOOK_TEST_TYPE))
             snprintf(lane->tested, sizeof lane->tested, "%.*s", STR_ARGS(job->item.id));
     }
-    pthread_cond_broadcast(&d->changed);
-    pthread_mutex_unlock(&d->lock);
+    pthread_cond_broadcast(&d->thread.changed);
+    pthread_mutex_unlock(&d->thread.lock);
 }
 
 static void job_run(struct sender *s, struct job *job)
@@ -773,44 +734,41 @@ void api_delivery_commit(struct api_delivery *d, const struct core_commit *commi
         bool object = event->type == ENGINE_EVENT_OBJECT_CREATED || event->type == ENGINE_EVENT_OBJECT_DELETED;
         wanted = object ? event->state == OBJECT_WEBHOOK : !idle && d->types >> event->type & 1;
     }
-    if (!wanted)
-        return;
-    pthread_mutex_lock(&d->lock);
-    d->look = true;
-    pthread_cond_broadcast(&d->changed);
-    pthread_mutex_unlock(&d->lock);
+    if (wanted)
+        core_thread_wake(&d->thread);
 }
 
 void api_delivery_state(struct api_delivery *d, engine_id hook, struct delivery_state *ret)
 {
     *ret = (struct delivery_state){0};
-    pthread_mutex_lock(&d->lock);
+    pthread_mutex_lock(&d->thread.lock);
     const struct lane *lane = lane_find(d, hook);
     if (lane) {
         ret->lane = lane->row;
         memcpy(ret->tested, lane->tested, sizeof ret->tested);
     }
-    pthread_mutex_unlock(&d->lock);
+    pthread_mutex_unlock(&d->thread.lock);
 }
 
 void api_delivery_test(struct api_delivery *d, engine_id hook, struct str id)
 {
-    pthread_mutex_lock(&d->lock);
+    pthread_mutex_lock(&d->thread.lock);
     ARRAY_RESERVE(d->tests, d->test_count, d->test_capacity);
     struct test *test = &d->tests[d->test_count++];
     *test = (struct test){.hook = hook};
     snprintf(test->id, sizeof test->id, "%.*s", STR_ARGS(id));
-    d->look = true;
-    pthread_cond_broadcast(&d->changed);
-    pthread_mutex_unlock(&d->lock);
+    d->thread.look = true;
+    pthread_cond_broadcast(&d->thread.changed);
+    pthread_mutex_unlock(&d->thread.lock);
 }
 
 /* ---- life ---- */
 
 static int threads_start(struct api_delivery *d, struct error *err)
 {
-    int rc = pthread_create(&d->thread, NULL, look_main, d);
-    d->started = rc == 0;
+    int rc = core_thread_start(&d->thread, "deliveries", look_main, d, err);
+    if (rc < 0)
+        return rc;
     for (size_t i = 0; rc == 0 && i < SENDERS; i++) {
         d->senders[i].d = d;
         rc = pthread_create(&d->senders[i].thread, NULL, sender_main, &d->senders[i]);
@@ -822,17 +780,12 @@ static int threads_start(struct api_delivery *d, struct error *err)
 int api_delivery_new(struct api_delivery **ret, struct api *api, struct error *err)
 {
     struct api_delivery *d = *ret = xcalloc(1, sizeof *d);
-    pthread_condattr_t attributes;
     d->api = api;
+    core_thread_init(&d->thread, api->core);
     for (enum engine_event_type type = 0; type < ENGINE_EVENT_TYPE_COUNT; type++)
         d->types |= (uint64_t)webhook_type_known(str_from(event_type_name(type))) << type;
-    d->look = true; /* what happened while no server was there */
-    pthread_mutex_init(&d->lock, NULL);
+    d->thread.look = true; /* what happened while no server was there */
     pthread_mutex_init(&d->store, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&d->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
     _cleanup_free_ char *path = data_path(core_data(api->core), OUTBOX_NAME);
     int r = outbox_open(&d->outbox, path, clock_wall_ms(), err);
     if (r == 0)
@@ -842,15 +795,14 @@ int api_delivery_new(struct api_delivery **ret, struct api *api, struct error *e
 
 void api_delivery_stop(struct api_delivery *d)
 {
-    pthread_mutex_lock(&d->lock);
-    d->stopping = true;
+    core_thread_stop(&d->thread);
+    pthread_mutex_lock(&d->thread.lock);
     for (size_t i = 0; i < SENDERS; i++) {
         atomic_store(&d->senders[i].stop, true);
         if (d->senders[i].client)
             http_client_abort(d->senders[i].client);
     }
-    pthread_cond_broadcast(&d->changed);
-    pthread_mutex_unlock(&d->lock);
+    pthread_mutex_unlock(&d->thread.lock);
 }
 
 void api_delivery_free(struct api_delivery *d)
@@ -858,12 +810,7 @@ void api_delivery_free(struct api_delivery *d)
     if (d == NULL)
         return;
     api_delivery_stop(d);
-    pthread_mutex_lock(&d->lock);
-    d->ended = true;
-    pthread_cond_broadcast(&d->changed);
-    pthread_mutex_unlock(&d->lock);
-    if (d->started)
-        pthread_join(d->thread, NULL);
+    core_thread_join(&d->thread);
     for (size_t i = 0; i < SENDERS; i++) {
         if (d->senders[i].started)
             pthread_join(d->senders[i].thread, NULL);
@@ -874,9 +821,8 @@ void api_delivery_free(struct api_delivery *d)
     xfree(d->lanes);
     xfree(d->tests);
     outbox_close(d->outbox);
-    pthread_cond_destroy(&d->changed);
+    core_thread_fini(&d->thread);
     pthread_mutex_destroy(&d->store);
-    pthread_mutex_destroy(&d->lock);
     arena_fini(&d->arena);
     xfree(d);
 }
